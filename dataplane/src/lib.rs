@@ -1,0 +1,1 @@
+//! The packet path: tables, stages and the engine that places them on cores.

@@ -1,0 +1,1 @@
+//! Packet formats: views and builders for the headers that Greyhound reads and writes.

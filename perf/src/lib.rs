@@ -1,0 +1,1 @@
+//! greyhound bench: generators, sinks and reports over the production stages.
