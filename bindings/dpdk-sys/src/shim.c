@@ -1,0 +1,127 @@
+#include "shim.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#define AT(field, offset) \
+	static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " has moved")
+
+static_assert(sizeof(struct rte_mbuf) == SHIM_MBUF_SIZE, "rte_mbuf has another size");
+AT(buf_addr, SHIM_MBUF_BUF_ADDR);
+AT(data_off, SHIM_MBUF_DATA_OFF);
+AT(refcnt, SHIM_MBUF_REFCNT);
+AT(nb_segs, SHIM_MBUF_NB_SEGS);
+AT(ol_flags, SHIM_MBUF_OL_FLAGS);
+AT(pkt_len, SHIM_MBUF_PKT_LEN);
+AT(data_len, SHIM_MBUF_DATA_LEN);
+AT(vlan_tci, SHIM_MBUF_VLAN_TCI);
+AT(hash, SHIM_MBUF_HASH);
+AT(buf_len, SHIM_MBUF_BUF_LEN);
+AT(next, SHIM_MBUF_NEXT);
+AT(tx_offload, SHIM_MBUF_TX_OFFLOAD);
+
+int shim_errno(void)
+{
+	return rte_errno;
+}
+
+uint32_t shim_lcore_id(void)
+{
+	return rte_lcore_id();
+}
+
+uint64_t shim_tsc(void)
+{
+	return rte_rdtsc();
+}
+
+uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	return rte_eth_rx_burst(port, queue, packets, count);
+}
+
+uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	return rte_eth_tx_burst(port, queue, packets, count);
+}
+
+struct rte_mbuf *shim_pktmbuf_alloc(struct rte_mempool *pool, uint16_t headroom)
+{
+	struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);
+
+	if (packet != NULL)
+		packet->data_off = headroom;
+	return packet;
+}
+
+bool shim_pktmbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, uint32_t count,
+			     uint16_t headroom)
+{
+	if (rte_pktmbuf_alloc_bulk(pool, packets, count) != 0)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		packets[i]->data_off = headroom;
+	return true;
+}
+
+void shim_pktmbuf_free(struct rte_mbuf *packet)
+{
+	rte_pktmbuf_free(packet);
+}
+
+void shim_pktmbuf_free_seg(struct rte_mbuf *segment)
+{
+	rte_pktmbuf_free_seg(segment);
+}
+
+int shim_pktmbuf_linearize(struct rte_mbuf *packet)
+{
+	return rte_pktmbuf_linearize(packet);
+}
+
+static void flush_own_cache(struct rte_mempool *pool, void *unused)
+{
+	struct rte_mempool_cache *cache = rte_mempool_default_cache(pool, rte_lcore_id());
+
+	(void)unused;
+	if (cache != NULL)
+		rte_mempool_cache_flush(cache, pool);
+}
+
+bool shim_mempool_settled(struct rte_mempool *pool)
+{
+	flush_own_cache(pool, NULL);
+	if (rte_mempool_avail_count(pool) != pool->size)
+		return false;
+	/*
+	 * A put raises the length of a cache before it writes there, so what was counted in a
+	 * cache may still be on its way. An empty cache afterwards means that it was flushed.
+	 */
+	if (pool->cache_size == 0)
+		return true;
+	for (unsigned int lcore = 0; lcore < RTE_MAX_LCORE; lcore++) {
+		if (__atomic_load_n(&pool->local_cache[lcore].len, __ATOMIC_ACQUIRE) != 0)
+			return false;
+	}
+	return true;
+}
+
+void shim_mempool_flush_all(void)
+{
+	rte_mempool_walk(flush_own_cache, NULL);
+}
+
+uint32_t shim_ring_sp_enqueue_burst(struct rte_ring *ring, void *const *objects, uint32_t count)
+{
+	return rte_ring_sp_enqueue_burst(ring, objects, count, NULL);
+}
+
+uint32_t shim_ring_sc_dequeue_burst(struct rte_ring *ring, void **objects, uint32_t count)
+{
+	return rte_ring_sc_dequeue_burst(ring, objects, count, NULL);
+}
+
+uint32_t shim_ring_count(const struct rte_ring *ring)
+{
+	return rte_ring_count(ring);
+}

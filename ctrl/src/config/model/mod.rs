@@ -1,0 +1,17 @@
+//! What a configuration means once every name is resolved and every value is typed.
+
+mod forwarding;
+mod interface;
+mod ipsec;
+mod process;
+
+pub use forwarding::{Group, Interface, MulticastRule, NextHop, Route, Table};
+pub use interface::{
+    Attachment, Df, Dscp, Fragment, GreSequence, Keepalive, Multicast, Neighbor, NhrpMap, Offloads,
+    Port, PortId, Role, Tunnel, TunnelId, TunnelMode, VlanId,
+};
+pub use ipsec::{
+    Action, AntiReplay, Direction, EspMode, Lifetime, ManualSa, Policy, PortRange, Profile,
+    ProfileId, ReplayWindow, Selector, Spi, UdpEncap, UpperLayer,
+};
+pub use process::{Core, Hugepages, Layout, LogLevel, Pipeline, Placement, Poll, Stage, System};

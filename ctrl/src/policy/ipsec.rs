@@ -1,0 +1,176 @@
+//! The SPD of underlay ports (crypto map), and the SAs as the cores see them.
+
+use std::net::IpAddr;
+
+use dataplane::drops::DropReason;
+use dataplane::packet::NONE;
+use dataplane::tables::encap::{DfPolicy, DscpPolicy};
+use dataplane::tables::policy::{Action, FlowKey, Selector};
+use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, SaTable};
+use wire::{IpPrefix, IpProto};
+
+use crate::config::{self, Config, Direction, EspMode, PortId, ProfileId, UpperLayer};
+use crate::sas::Entry;
+
+use super::indices::AdjacencyKey;
+use super::tunnels::{self, Guard, Route};
+use super::{Build, port_interface};
+
+/// Ports that have policies, in the order of their numbers.
+fn policy_ports(config: &Config) -> Vec<PortId> {
+    let mut ports: Vec<PortId> = config.policies.iter().map(|policy| policy.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// Index of a port's policy in `Tables::policies`.
+pub(super) fn policy_index(config: &Config, port: PortId) -> Option<u32> {
+    let at = policy_ports(config).iter().position(|p| *p == port)?;
+    u32::try_from(at).ok()
+}
+
+fn of_port(config: &Config, port: PortId) -> impl Iterator<Item = &config::Policy> {
+    config.policies.iter().filter(move |policy| policy.port == port)
+}
+
+/// A selector as the cores see it.
+fn selector(select: &config::Selector) -> Selector {
+    let (protocol, src_ports, dst_ports) = match select.upper {
+        UpperLayer::Any => (None, 0..=u16::MAX, 0..=u16::MAX),
+        UpperLayer::Protocol(protocol) => (Some(protocol), 0..=u16::MAX, 0..=u16::MAX),
+        UpperLayer::Ports { protocol, src, dst } => {
+            (Some(protocol), src.first()..=src.last(), dst.first()..=dst.last())
+        }
+    };
+    Selector::new(select.src, select.dst, protocol, src_ports, dst_ports)
+}
+
+/// All policies, by policy index.
+pub(super) fn policies(build: &mut Build<'_>, _underlay: &Fib) -> Vec<Policy> {
+    let config = build.config;
+    let rules = |port| {
+        of_port(config, port)
+            .map(|policy| {
+                let action = match policy.action {
+                    config::Action::Protect { .. } => Action::Protect,
+                    config::Action::Bypass => Action::Bypass,
+                    config::Action::Discard => Action::Discard,
+                };
+                (selector(&policy.select), action)
+            })
+            .collect()
+    };
+    policy_ports(config).into_iter().map(|port| Policy::new(rules(port))).collect()
+}
+
+/// What the policy of `source` says of GRE between two outer addresses.
+pub(super) fn guard_of_gre(config: &Config, source: PortId, local: IpAddr, peer: IpAddr) -> Guard {
+    let gre = FlowKey { src: local, dst: peer, protocol: IpProto::GRE.0, ports: None };
+    let rule = of_port(config, source).find(|policy| selector(&policy.select).matches(&gre));
+    match rule.map(|policy| policy.action) {
+        Some(config::Action::Protect { profile, remote }) => Guard::Protect(profile, remote),
+        Some(config::Action::Discard) => Guard::Discard,
+        Some(config::Action::Bypass) | None => Guard::Clear,
+    }
+}
+
+/// Routes of the overlay that lead into a port's policy: the destinations of its rules.
+pub(super) fn policy_routes(
+    build: &mut Build<'_>,
+    underlay: &Fib,
+    mut insert: impl FnMut(IpPrefix, u32),
+) {
+    let config = build.config;
+    for port in policy_ports(config) {
+        let rules: Vec<u32> =
+            of_port(config, port).map(|policy| rule(build, policy, underlay)).collect();
+        let policy = policy_index(config, port).unwrap_or(NONE);
+        let adjacency = Adjacency::Policy { policy, rules: rules.into_boxed_slice() };
+        let index = build.set(AdjacencyKey::Policy(port_interface(port)), adjacency);
+        for policy in of_port(config, port).filter(|policy| is_for_hosts(config, policy)) {
+            insert(policy.select.dst, index);
+        }
+    }
+}
+
+/// Whether a policy is about packets of hosts behind the gateway. One whose source is an underlay
+/// address of ours is about what the gateway itself sends: GRE between NBMA addresses.
+fn is_for_hosts(config: &Config, policy: &config::Policy) -> bool {
+    let port = &config.ports[policy.port.index()];
+    !(policy.select.src.is_host()
+        && port.addresses.iter().any(|a| policy.select.src.contains(a.address())))
+}
+
+/// What a rule leads to; [`NONE`] where nothing is rewritten.
+fn rule(build: &mut Build<'_>, policy: &config::Policy, underlay: &Fib) -> u32 {
+    let config::Action::Protect { profile, remote } = policy.action else { return NONE };
+    let interface = port_interface(policy.port);
+    let port = &build.config.ports[policy.port.index()];
+    let family = |a: &&config::IfAddr| a.address().is_ipv4() == remote.is_ipv4();
+    let Some(local) = port.addresses.iter().find(family).map(|a| a.address()) else {
+        return build.drop(DropReason::NoRoute);
+    };
+    let local = build.known.sas.outbound(profile, remote).map_or(local, |sa| sa.manual.local);
+    let route = Route { interface, local, outer: remote, underlay };
+    let name = port.name.clone();
+    let adjacency = tunnels::template(build, &route, Some(profile), |build, link, esp| EncapSpec {
+        interface,
+        link,
+        local,
+        remote,
+        inner: (local, remote),
+        ttl: 64,
+        dscp: DscpPolicy::Copy,
+        df: DfPolicy::Copy,
+        lane: esp.map(|esp| esp.slot),
+        esp,
+        gre: None,
+        mtu: None,
+        path_mtu: link.mtu,
+        fragment_after: false,
+        clamp_mss: true,
+        sent: build.counters(&name, remote).sent,
+    });
+    build.set(AdjacencyKey::PolicyPeer(interface, profile.0, remote), adjacency)
+}
+
+/// All SAs.
+pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
+    let of = |direction| {
+        let entries = build.known.sas.iter();
+        entries.filter(move |entry| entry.manual.direction == direction)
+    };
+    let inbound = of(Direction::In).map(|entry| {
+        let allows_gre = allows_gre(build.config, entry);
+        entry.inbound(allows_gre, inbound_selectors(build.config, entry))
+    });
+    SaTable::new(inbound, of(Direction::Out).map(Entry::outbound))
+}
+
+/// Whether GRE between the SA's own addresses may come out of it: some tunnel wants it so.
+fn allows_gre(config: &Config, entry: &Entry) -> bool {
+    let sa = &entry.manual;
+    config.tunnels.iter().any(|tunnel| {
+        let wants = |peer| {
+            tunnels::guard(config, tunnel, peer) == Guard::Protect(sa.profile, sa.remote)
+        };
+        tunnel.local == sa.local
+            && (tunnel.protection == Some(sa.profile) || tunnels::peers(tunnel).into_iter().any(wants))
+    })
+}
+
+/// Selectors of the policies that an inbound SA serves, as its packets show them: the policies'
+/// own, reversed.
+fn inbound_selectors(config: &Config, entry: &Entry) -> Vec<Selector> {
+    let sa = &entry.manual;
+    if entry.profile.mode != EspMode::Tunnel {
+        return Vec::new();
+    }
+    let serves = |policy: &&config::Policy| {
+        let profile: ProfileId = sa.profile;
+        matches!(policy.action, config::Action::Protect { profile: p, remote }
+            if p == profile && remote == sa.remote)
+    };
+    config.policies.iter().filter(serves).map(|p| selector(&p.select).reversed()).collect()
+}

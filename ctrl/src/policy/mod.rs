@@ -1,0 +1,240 @@
+//! Desired state to tables: a pure function of the configuration and of what is known at run time.
+//!
+//! ```text
+//! Config, neighbours, SAs, path MTUs -> compile() -> Tables for the cores
+//!                                                 -> next hops that must be resolved
+//! ```
+
+mod fib;
+mod indices;
+mod ipsec;
+mod multicast;
+mod tunnels;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dataplane::counters::{Traffic, traffic};
+use dataplane::drops::DropReason;
+use dataplane::tables::{
+    Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, SaTable, Tables,
+};
+use wire::MacAddr;
+
+use crate::config::{self, Config, PortId, TunnelId};
+use crate::sas::Sas;
+
+pub use fib::RouteCache;
+pub use indices::{AdjacencyKey, Indices};
+
+/// What is known at run time, beside the configuration.
+pub struct Known<'a> {
+    /// Per configured port: its DPDK port and MAC address; sub-interfaces have their parent's.
+    pub ports: &'a [PortFacts],
+    /// Resolved neighbours: (interface, address).
+    pub neighbors: &'a HashMap<(u16, IpAddr), MacAddr>,
+    /// All SAs.
+    pub sas: &'a Sas,
+    /// Path MTUs that differ from the port's.
+    pub path_mtus: &'a HashMap<IpAddr, u16>,
+    /// Tunnels that keepalives have found dead, by interface index.
+    pub down: &'a BTreeSet<u16>,
+}
+
+/// What a configured port turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortFacts {
+    /// DPDK port.
+    pub port: u16,
+    /// Its MAC address.
+    pub mac: MacAddr,
+}
+
+/// What persists from one compilation to the next, so that indices stay and counters go on.
+#[derive(Default)]
+pub struct Memory {
+    /// Adjacency indices.
+    pub indices: Indices,
+    /// Forwarding tables that can be shared with the next snapshot.
+    pub routes: RouteCache,
+    /// Counters of peers: by tunnel name and NBMA address.
+    pub peers: HashMap<(String, IpAddr), PeerCounters>,
+    generation: u64,
+}
+
+/// Counters of one tunnel peer.
+#[derive(Clone)]
+pub struct PeerCounters {
+    /// Sent to it.
+    pub sent: Arc<[Traffic]>,
+    /// Received from it.
+    pub received: Arc<[Traffic]>,
+    /// GRE sequence number last accepted from it.
+    pub sequence: Arc<dataplane::tables::tunnel::LastSequence>,
+}
+
+/// What a compilation yields.
+pub struct Compiled {
+    /// For the cores.
+    pub tables: Tables,
+    /// Next hops (interface, address) that tunnels and routes need resolved.
+    pub needed: BTreeSet<(u16, IpAddr)>,
+}
+
+/// The interface index of a port.
+pub fn port_interface(port: PortId) -> u16 {
+    port.0
+}
+
+/// The interface index of a tunnel: they come after the ports.
+pub fn tunnel_interface(config: &Config, tunnel: TunnelId) -> u16 {
+    let ports = u16::try_from(config.ports.len()).unwrap_or(u16::MAX);
+    ports.saturating_add(tunnel.0)
+}
+
+/// Makes the tables. `cores` is the number of worker cores, for sharded counters.
+pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: usize) -> Compiled {
+    memory.generation += 1;
+    let interfaces = Arc::new(Interfaces::new(interfaces(config, known)));
+    let mut build = Build {
+        config,
+        known,
+        interfaces: &interfaces,
+        adjacencies: HashMap::new(),
+        needed: BTreeSet::new(),
+        memory,
+        cores,
+    };
+    let underlay = fib::underlay(&mut build);
+    let tunnels = tunnels::tunnel_map(&mut build, &underlay);
+    let policies = ipsec::policies(&mut build, &underlay);
+    let multicast = multicast::rules(&mut build, &underlay);
+    let overlay = fib::overlay(&mut build, &underlay);
+    let neighbors = build.neighbors();
+    let sas = ipsec::sa_table(&build);
+    let Build { adjacencies, needed, .. } = build;
+    let adjacencies = memory.indices.table(adjacencies);
+    let tables = Tables {
+        generation: memory.generation,
+        interfaces,
+        overlay,
+        underlay,
+        adjacencies: Arc::new(adjacencies),
+        neighbors: Arc::new(neighbors),
+        tunnels: Arc::new(tunnels),
+        sas: Arc::new(sas),
+        policies: Arc::new(policies),
+        multicast: Arc::new(multicast),
+    };
+    Compiled { tables, needed }
+}
+
+/// A compilation under way.
+struct Build<'a> {
+    config: &'a Config,
+    known: &'a Known<'a>,
+    interfaces: &'a Interfaces,
+    adjacencies: HashMap<u32, Adjacency>,
+    needed: BTreeSet<(u16, IpAddr)>,
+    memory: &'a mut Memory,
+    cores: usize,
+}
+
+impl Build<'_> {
+    /// Puts an adjacency in place; gives its index.
+    fn set(&mut self, key: AdjacencyKey, adjacency: Adjacency) -> u32 {
+        let index = self.memory.indices.of(key);
+        self.adjacencies.insert(index, adjacency);
+        index
+    }
+
+    /// Our own addresses.
+    fn local(&mut self) -> u32 {
+        self.set(AdjacencyKey::Local, Adjacency::Local)
+    }
+
+    /// What is dropped for this reason.
+    fn drop(&mut self, reason: DropReason) -> u32 {
+        self.set(AdjacencyKey::Drop(reason), Adjacency::Drop(reason))
+    }
+
+    fn connected(&mut self, interface: u16) -> u32 {
+        self.set(AdjacencyKey::Connected(interface), Adjacency::Connected { interface })
+    }
+
+    /// A next hop on a port. It is needed: somebody routes by it.
+    fn next_hop(&mut self, interface: u16, address: IpAddr) -> u32 {
+        self.needed.insert((interface, address));
+        let adjacency = match self.link(interface, address) {
+            Some(link) => Adjacency::Neighbor(link),
+            None => Adjacency::Unresolved { interface },
+        };
+        self.set(AdjacencyKey::NextHop(interface, address), adjacency)
+    }
+
+    /// The link-layer header of a neighbour, if it is resolved.
+    fn link(&self, interface: u16, address: IpAddr) -> Option<L2Rewrite> {
+        let mac = self.known.neighbors.get(&(interface, address))?;
+        Some(L2Rewrite::new(self.interfaces.get(interface)?, *mac))
+    }
+
+    fn neighbors(&mut self) -> Neighbors {
+        let known = self.known;
+        let mut table = Neighbors::default();
+        for (interface, address) in known.neighbors.keys() {
+            if let Some(link) = self.link(*interface, *address) {
+                let key = AdjacencyKey::NextHop(*interface, *address);
+                let index = self.set(key, Adjacency::Neighbor(link));
+                table.insert((*interface, *address), index);
+            }
+        }
+        table
+    }
+
+    fn counters(&mut self, tunnel: &str, nbma: IpAddr) -> PeerCounters {
+        let cores = self.cores;
+        let entry = self.memory.peers.entry((tunnel.to_owned(), nbma));
+        let new = || PeerCounters {
+            sent: traffic(cores),
+            received: traffic(cores),
+            sequence: Arc::default(),
+        };
+        entry.or_insert_with(new).clone()
+    }
+}
+
+fn interfaces(config: &Config, known: &Known<'_>) -> Vec<Interface> {
+    let ports = config.ports.iter().zip(known.ports).zip(0u16..);
+    let interface = |((port, facts), index): ((&config::Port, &PortFacts), u16)| {
+        let addresses = || port.addresses.iter().map(|address| address.address());
+        let v4 = addresses().filter_map(|address| match address {
+            IpAddr::V4(a) => Some(a.to_bits()),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = addresses().filter_map(|address| match address {
+            IpAddr::V6(a) => Some(a.to_bits()),
+            IpAddr::V4(_) => None,
+        });
+        Interface {
+            index,
+            port: facts.port,
+            vlan: match port.attachment {
+                config::Attachment::Vlan { vlan, .. } => Some(vlan.value()),
+                config::Attachment::Device { .. } => None,
+            },
+            role: match port.role {
+                config::Role::Underlay => Role::Underlay,
+                config::Role::Overlay => Role::Overlay,
+            },
+            mac: facts.mac,
+            mtu: port.mtu,
+            addresses_v4: v4.collect(),
+            addresses_v6: v6.collect(),
+            policy: ipsec::policy_index(config, PortId(index)),
+        }
+    };
+    ports.map(interface).collect()
+}

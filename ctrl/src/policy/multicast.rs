@@ -1,0 +1,75 @@
+//! Multicast rules, and who gets the copies.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::packet::NONE;
+use dataplane::tables::{Fib, MulticastRule, Replica, ReplicationList};
+
+use crate::config::{Config, Group, Interface, Multicast, TunnelId, TunnelMode};
+
+use super::indices::AdjacencyKey;
+use super::{Build, Memory, port_interface, tunnel_interface};
+
+/// All rules; of overlapping groups the longest prefix comes first.
+pub(super) fn rules(build: &mut Build<'_>, _underlay: &Fib) -> Vec<MulticastRule> {
+    let config = build.config;
+    let mut rules = Vec::new();
+    for rule in &config.multicast {
+        let interfaces: Vec<u16> = rule.interfaces.iter().map(|i| index(config, *i)).collect();
+        let replicas = rule.interfaces.iter().flat_map(|interface| match interface {
+            Interface::Port(port) => {
+                vec![Replica { interface: port_interface(*port), adjacency: NONE }]
+            }
+            Interface::Tunnel(id) => tunnel_receivers(config, build.memory, *id).replicas,
+        });
+        let receivers = ReplicationList { replicas: replicas.collect() };
+        for group in &rule.groups {
+            let (range, len) = match group {
+                Group::Multicast(prefix) => ((prefix.network(), prefix.last()), prefix.len()),
+                Group::LimitedBroadcast => {
+                    let all = IpAddr::V4(Ipv4Addr::BROADCAST);
+                    ((all, all), 32)
+                }
+            };
+            let rule = MulticastRule {
+                range,
+                interfaces: interfaces.clone(),
+                receivers: receivers.clone(),
+            };
+            rules.push((len, rule));
+        }
+    }
+    rules.sort_by_key(|(len, _)| std::cmp::Reverse(*len));
+    rules.into_iter().map(|(_, rule)| rule).collect()
+}
+
+fn index(config: &Config, interface: Interface) -> u16 {
+    match interface {
+        Interface::Port(port) => port_interface(port),
+        Interface::Tunnel(id) => tunnel_interface(config, id),
+    }
+}
+
+/// The peers of a tunnel that get multicast and broadcast packets.
+pub(super) fn tunnel_receivers(
+    config: &Config,
+    memory: &mut Memory,
+    id: TunnelId,
+) -> ReplicationList {
+    let interface = tunnel_interface(config, id);
+    let mut peers: Vec<IpAddr> = match &config.tunnels[id.index()].mode {
+        TunnelMode::Gre { remote, .. } => vec![*remote],
+        TunnelMode::Mgre { multicast: Multicast::Off, .. } => Vec::new(),
+        TunnelMode::Mgre { map, multicast: Multicast::EveryPeer } => {
+            map.iter().map(|entry| entry.nbma).collect()
+        }
+        TunnelMode::Mgre { multicast: Multicast::Peers(nbma), .. } => nbma.clone(),
+    };
+    peers.sort_unstable();
+    peers.dedup();
+    let replica = |nbma| Replica {
+        interface,
+        adjacency: memory.indices.of(AdjacencyKey::Peer(interface, nbma)),
+    };
+    ReplicationList { replicas: peers.into_iter().map(replica).collect() }
+}

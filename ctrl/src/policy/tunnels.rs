@@ -1,0 +1,241 @@
+//! Tunnels: their peers' rewrite templates, and how received packets find them.
+
+use std::net::IpAddr;
+
+use dataplane::drops::DropReason;
+use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
+use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
+use dataplane::tables::sa::SaMode;
+use dataplane::tables::tunnel;
+
+use crate::config::{
+    self, Df, Dscp, EspMode, Fragment, GreSequence, Multicast, ProfileId, Tunnel, TunnelId,
+    TunnelMode,
+};
+
+use super::indices::AdjacencyKey;
+use super::{Build, ipsec, tunnel_interface};
+
+/// How packets to a peer leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// In clear.
+    Clear,
+    /// By the SA of this profile with this address, which need not be the peer's own.
+    Protect(ProfileId, IpAddr),
+    /// Not at all.
+    Discard,
+}
+
+/// The NBMA addresses of a tunnel's peers.
+pub(super) fn peers(tunnel: &Tunnel) -> Vec<IpAddr> {
+    let mut peers: Vec<IpAddr> = match &tunnel.mode {
+        TunnelMode::Gre { remote, .. } => vec![*remote],
+        TunnelMode::Mgre { map, multicast } => {
+            let listed = match multicast {
+                Multicast::Peers(nbma) => nbma.as_slice(),
+                Multicast::Off | Multicast::EveryPeer => &[],
+            };
+            map.iter().map(|entry| entry.nbma).chain(listed.iter().copied()).collect()
+        }
+    };
+    peers.sort_unstable();
+    peers.dedup();
+    peers
+}
+
+/// The adjacency of a tunnel peer.
+pub(super) fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, underlay: &Fib) -> u32 {
+    let config = build.config;
+    let tunnel = &config.tunnels[id.index()];
+    let interface = tunnel_interface(config, id);
+    let key = AdjacencyKey::Peer(interface, nbma);
+    let index = build.memory.indices.of(key.clone());
+    let adjacency = match guard(build.config, tunnel, nbma) {
+        Guard::Discard => Adjacency::Drop(DropReason::PolicyDiscard),
+        Guard::Clear => {
+            let route = Route { interface, local: tunnel.local, outer: nbma, underlay };
+            template(build, &route, None, |build, link, esp| {
+                spec(build, tunnel, id, nbma, link, esp, index)
+            })
+        }
+        Guard::Protect(profile, outer) => {
+            let route = Route { interface, local: tunnel.local, outer, underlay };
+            template(build, &route, Some(profile), |build, link, esp| {
+                spec(build, tunnel, id, nbma, link, esp, index)
+            })
+        }
+    };
+    build.set(key, adjacency)
+}
+
+/// Where the outer packets of a template go.
+pub(super) struct Route<'a> {
+    /// Tunnel, or port of a policy.
+    pub(super) interface: u16,
+    /// Our outer address.
+    pub(super) local: IpAddr,
+    /// The outer destination.
+    pub(super) outer: IpAddr,
+    /// The underlay's table.
+    pub(super) underlay: &'a Fib,
+}
+
+/// A template, or why there is none: no SA comes first, so that nothing waits for a neighbour only
+/// to be dropped.
+pub(super) fn template(
+    build: &mut Build<'_>,
+    route: &Route<'_>,
+    profile: Option<ProfileId>,
+    spec: impl FnOnce(&mut Build<'_>, L2Rewrite, Option<EspSpec>) -> EncapSpec,
+) -> Adjacency {
+    let mut outer = route.outer;
+    let mut esp = None;
+    if let Some(profile) = profile {
+        let Some(sa) = build.known.sas.outbound(profile, route.outer) else {
+            return Adjacency::Drop(DropReason::NoSa);
+        };
+        if sa.expired {
+            return Adjacency::Drop(DropReason::SaExpired);
+        }
+        outer = sa.endpoint.map_or(outer, |(address, _)| address);
+        esp = Some(EspSpec {
+            slot: sa.slot,
+            spi: sa.manual.spi.value(),
+            mode: match sa.profile.mode {
+                EspMode::Transport => SaMode::Transport,
+                EspMode::Tunnel => SaMode::Tunnel,
+            },
+            udp: sa.udp_ports(),
+        });
+    }
+    let Some((interface, next_hop)) = next_hop(build, route.underlay, outer) else {
+        return Adjacency::Drop(DropReason::NoRoute);
+    };
+    build.needed.insert((interface, next_hop));
+    match build.link(interface, next_hop) {
+        None => Adjacency::Unresolved { interface },
+        Some(link) => {
+            let mut spec = spec(build, link, esp);
+            (spec.local, spec.remote) = (route.local, outer);
+            spec.path_mtu = build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
+            Adjacency::Tunnel(Box::new(Encap::new(&spec)))
+        }
+    }
+}
+
+/// The neighbour by which an NBMA address is reached. Only the underlay's table is asked, so that
+/// no tunnel can be routed into itself.
+fn next_hop(build: &Build<'_>, underlay: &Fib, nbma: IpAddr) -> Option<(u16, IpAddr)> {
+    let index = underlay.lookup(nbma)?;
+    let via = |index: u32| match build.memory.indices.key(index)? {
+        AdjacencyKey::Connected(interface) => Some((*interface, nbma)),
+        AdjacencyKey::NextHop(interface, address) => Some((*interface, *address)),
+        _ => None,
+    };
+    match build.memory.indices.key(index)? {
+        // One peer keeps to one path: its packets must stay in order.
+        AdjacencyKey::Group(members) => {
+            let resolved = |m: &&u32| {
+                via(**m).is_some_and(|(interface, hop)| build.link(interface, hop).is_some())
+            };
+            via(*members.iter().find(resolved).or(members.first())?)
+        }
+        _ => via(index),
+    }
+}
+
+fn spec(
+    build: &mut Build<'_>,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    nbma: IpAddr,
+    link: L2Rewrite,
+    esp: Option<EspSpec>,
+    index: u32,
+) -> EncapSpec {
+    let sequence = tunnel.sequence != GreSequence::Off;
+    EncapSpec {
+        interface: tunnel_interface(build.config, id),
+        link,
+        local: tunnel.local,
+        remote: nbma,
+        inner: (tunnel.local, nbma),
+        ttl: tunnel.ttl.get(),
+        dscp: match tunnel.dscp {
+            Dscp::Copy => DscpPolicy::Copy,
+            Dscp::Set(dscp) => DscpPolicy::Fixed(dscp),
+        },
+        df: match tunnel.df {
+            Df::Copy => DfPolicy::Copy,
+            Df::Set => DfPolicy::Set,
+            Df::Clear => DfPolicy::Clear,
+        },
+        // One SA, or one sequence of GRE, is one lane.
+        lane: esp.map(|esp| esp.slot).or(sequence.then_some(index)),
+        esp,
+        gre: Some(GreSpec { key: tunnel.key, checksum: tunnel.checksum, sequence }),
+        mtu: tunnel.mtu,
+        path_mtu: link.mtu,
+        fragment_after: tunnel.fragment == Fragment::After,
+        clamp_mss: tunnel.mss_clamp,
+        sent: build.counters(&tunnel.name, nbma).sent,
+    }
+}
+
+/// What the profile of the tunnel, or the policy of its source port, says about packets to a peer.
+pub(super) fn guard(config: &config::Config, tunnel: &Tunnel, nbma: IpAddr) -> Guard {
+    match tunnel.protection {
+        Some(profile) => Guard::Protect(profile, nbma),
+        None => ipsec::guard_of_gre(config, tunnel.source, tunnel.local, nbma),
+    }
+}
+
+fn protection(guard: Guard) -> Protection {
+    match guard {
+        Guard::Clear => Protection::Clear,
+        Guard::Protect(profile, _) => Protection::Required { profile: profile.0 },
+        Guard::Discard => Protection::Discard,
+    }
+}
+
+/// How received packets find their tunnel and peer.
+pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
+    let config = build.config;
+    let mut tunnels = Vec::new();
+    let mut known = Vec::new();
+    for (number, tunnel) in (0u16..).zip(&config.tunnels) {
+        let id = TunnelId(number);
+        let unspecified: IpAddr = if tunnel.local.is_ipv4() {
+            std::net::Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        };
+        let mut mss = 0;
+        for nbma in peers(tunnel) {
+            let adjacency = peer(build, id, nbma, underlay);
+            if let Some(Adjacency::Tunnel(encap)) = build.adjacencies.get(&adjacency) {
+                mss = encap.mss;
+            }
+            let counters = build.counters(&tunnel.name, nbma);
+            let peer = Peer {
+                tunnel: number,
+                adjacency,
+                protection: protection(guard(config, tunnel, nbma)),
+                received: counters.received,
+                sequence: counters.sequence,
+            };
+            known.push((nbma, peer));
+        }
+        tunnels.push(tunnel::Tunnel {
+            interface: tunnel_interface(config, id),
+            local: tunnel.local,
+            key: tunnel.key,
+            multipoint: matches!(tunnel.mode, TunnelMode::Mgre { .. }),
+            ordered: tunnel.sequence == GreSequence::Ordered,
+            protection: protection(guard(config, tunnel, unspecified)),
+            mss,
+        });
+    }
+    TunnelMap::new(tunnels, known)
+}

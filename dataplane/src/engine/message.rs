@@ -1,0 +1,47 @@
+//! What the control thread and the cores say to each other.
+
+use std::sync::Arc;
+
+use crate::packet::Packet;
+use crate::tables::{InboundSa, OutboundSa, Tables};
+
+use super::stage::SaCommand;
+
+/// Control thread to core. The order of the ring is the order of effects.
+#[derive(Debug)]
+pub enum Command {
+    /// Use these tables from the next turn on; the old ones come back as [`Event::Retired`].
+    Publish(Arc<Tables>),
+    /// Change the SAs that a stage of this core owns.
+    Sa(SaCommand),
+    /// Feed a packet of the control thread into `lookup`.
+    Inject(Packet),
+}
+
+/// Core to control thread, besides punted packets.
+#[derive(Debug)]
+pub enum Event {
+    /// Tables no longer used by this core: dropped, and keys wiped, on the control thread.
+    Retired(Arc<Tables>),
+    /// An inbound SA no longer used by this core.
+    RetiredInbound(Arc<InboundSa>),
+    /// An outbound SA no longer used by this core.
+    RetiredOutbound(Arc<OutboundSa>),
+    /// An SA reached its lifetime in packets, octets or time, or its last sequence number.
+    Expired {
+        /// Its slot.
+        slot: u32,
+        /// Whether we receive on it.
+        inbound: bool,
+    },
+    /// The peer of a UDP-encapsulated SA sends from elsewhere (RFC 3948, RFC 7296 section 2.23);
+    /// said only for an authenticated packet with the highest sequence number so far.
+    PeerMoved {
+        /// Inbound slot.
+        slot: u32,
+        /// Its new address.
+        address: std::net::IpAddr,
+        /// Its new UDP port.
+        port: u16,
+    },
+}

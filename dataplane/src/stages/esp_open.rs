@@ -1,0 +1,306 @@
+//! esp_open: authenticates and decrypts, a whole burst in one call.
+//!
+//! ```text
+//! SA state > cheap replay check > decrypt, verify ICV > replay check again, advance the window
+//!          > lifetime > padding, next header > GRE | inner IP that matches the selectors
+//! ```
+//!
+//! The window moves only for packets whose ICV verified (RFC 4303 section 3.4.3). Owns the replay
+//! windows of the SAs whose lane leads here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aead::{Aad, OpenJob};
+use arrayvec::ArrayVec;
+use wire::esp::{self, EspTrailerError};
+use wire::{IpProto, flow};
+
+use crate::drops::DropReason;
+use crate::engine::message::Event;
+use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
+use crate::engine::topology::output::esp_open;
+use crate::ip::IpFacts;
+use crate::packet::{Flags, Layer, Packet};
+use crate::replay::{ReplayError, ReplayWindow};
+use crate::stages::esp_seal::BATCH;
+use crate::stages::underlay;
+use crate::tables::InboundSa;
+use crate::tables::encap::{ESP_IV, ICV};
+use crate::tables::sa::SaMode;
+
+/// Run-time state of an inbound SA.
+struct Inbound {
+    sa: Arc<InboundSa>,
+    window: ReplayWindow,
+    packets: u64,
+    octets: u64,
+    expired: bool,
+    /// Where the peer of a UDP-encapsulated SA was last seen.
+    endpoint: Option<(IpAddr, u16)>,
+}
+
+impl Inbound {
+    fn new(sa: Arc<InboundSa>) -> Self {
+        Inbound {
+            window: sa.window.clone(),
+            sa,
+            packets: 0,
+            octets: 0,
+            expired: false,
+            endpoint: None,
+        }
+    }
+
+    fn over(&self, now: u64) -> bool {
+        let lifetime = &self.sa.lifetime;
+        (lifetime.packets != 0 && self.packets >= lifetime.packets)
+            || (lifetime.octets != 0 && self.octets >= lifetime.octets)
+            || (lifetime.tsc != 0 && now >= lifetime.tsc)
+    }
+}
+
+/// Opens.
+#[derive(Default)]
+pub struct EspOpen {
+    inbound: Vec<Option<Inbound>>,
+    /// Packets that passed the first check, with their inferred sequence numbers.
+    batch: Vec<(Packet, u64)>,
+}
+
+impl Stage for EspOpen {
+    fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut packets = input.drain(..);
+        loop {
+            for packet in packets.by_ref().take(BATCH) {
+                match self.check(context, &packet) {
+                    Ok(sequence) => batch.push((packet, sequence)),
+                    Err(reason) => out.drop(packet, reason),
+                }
+            }
+            if batch.is_empty() && packets.len() == 0 {
+                break;
+            }
+            let verified = self.open(&mut batch);
+            for ((mut packet, sequence), verified) in batch.drain(..).zip(verified) {
+                match self.accept(context, &mut packet, sequence, verified) {
+                    Ok(output) => out.push(output, packet),
+                    Err(reason) => out.drop(packet, reason),
+                }
+            }
+        }
+        self.batch = batch;
+    }
+
+    fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
+        match command {
+            SaCommand::InstallInbound(sa) => {
+                let slot = sa.slot as usize;
+                if self.inbound.len() <= slot {
+                    self.inbound.resize_with(slot + 1, || None);
+                }
+                self.inbound[slot] = Some(Inbound::new(sa));
+            }
+            SaCommand::RetireInbound(slot) => {
+                if let Some(state) = self.inbound.get_mut(slot as usize).and_then(Option::take) {
+                    context.events.push(Event::RetiredInbound(state.sa));
+                }
+            }
+            SaCommand::InstallOutbound(_) | SaCommand::RetireOutbound(_) => {}
+        }
+    }
+}
+
+impl EspOpen {
+    fn state(&mut self, slot: u32) -> Result<&mut Inbound, DropReason> {
+        let state = self.inbound.get_mut(slot as usize).and_then(Option::as_mut);
+        state.ok_or(DropReason::SaGone)
+    }
+
+    /// What can be refused before any cryptography.
+    fn check(&mut self, context: &mut Context<'_>, packet: &Packet) -> Result<u64, DropReason> {
+        let now = context.now;
+        let state = self.state(packet.meta.sa)?;
+        if state.expired || state.over(now) {
+            if !state.expired {
+                state.expired = true;
+                context.events.push(Event::Expired { slot: packet.meta.sa, inbound: true });
+            }
+            return Err(DropReason::SaExpired);
+        }
+        let header = packet.mbuf.data().get(usize::from(packet.meta.l4) + 4..);
+        let sequence = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
+        state.window.check(u32::from_be_bytes(*sequence)).map_err(|error| {
+            state.sa.counters.replays.add(1);
+            replay_reason(error)
+        })
+    }
+
+    fn open(&self, batch: &mut [(Packet, u64)]) -> ArrayVec<bool, BATCH> {
+        let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
+        // A packet without a job (its buffer is shared, say) counts as not verified.
+        let mut has_job = ArrayVec::<bool, BATCH>::new();
+        for (packet, sequence) in batch {
+            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
+            let job = state.and_then(|state| job(packet, *sequence, &state.sa));
+            has_job.push(job.is_some());
+            jobs.extend(job);
+        }
+        aead::open(&mut jobs);
+        let mut verified = jobs.iter().map(OpenJob::verified);
+        has_job.into_iter().map(|has| has && verified.next().unwrap_or(false)).collect()
+    }
+
+    /// What is done with a packet after the AEAD has spoken.
+    fn accept(
+        &mut self,
+        context: &mut Context<'_>,
+        packet: &mut Packet,
+        sequence: u64,
+        verified: bool,
+    ) -> Result<usize, DropReason> {
+        let state = self.state(packet.meta.sa)?;
+        if !verified {
+            state.sa.counters.forgeries.add(1);
+            return Err(DropReason::IcvMismatch);
+        }
+        let newest = sequence > state.window.highest();
+        state.window.advance(sequence).map_err(|error| {
+            state.sa.counters.replays.add(1);
+            replay_reason(error)
+        })?;
+        state.sa.counters.sequence.set(state.window.highest());
+        if state.sa.udp && newest {
+            note_endpoint(state, packet, context);
+        }
+        let next_header = unwrap(packet)?;
+        state.packets += 1;
+        state.octets += packet.mbuf.len() as u64;
+        state.sa.counters.traffic.count(packet.mbuf.len());
+        packet.meta.flags.set(Flags::PROTECTED);
+        // The published SA, not the one installed: its selectors follow the configuration.
+        let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
+        dispatch(context, packet, next_header, sa)
+    }
+}
+
+fn job<'a>(packet: &'a mut Packet, sequence: u64, sa: &'a InboundSa) -> Option<OpenJob<'a>> {
+    let esp = usize::from(packet.meta.l4);
+    let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
+    let iv = *header[8..].first_chunk()?;
+    let low = sequence as u32;
+    let aad = if sa.esn { Aad::esn(sa.spi, (sequence >> 32) as u32, low) } else { Aad::esp(sa.spi, low) };
+    Some(OpenJob::new(&sa.key, iv, aad, buffer))
+}
+
+fn replay_reason(error: ReplayError) -> DropReason {
+    match error {
+        ReplayError::TooOld => DropReason::ReplayTooOld,
+        ReplayError::Duplicate => DropReason::ReplayDuplicate,
+        _ => DropReason::ReplaySequence,
+    }
+}
+
+/// Takes off everything but the payload; says what that is.
+fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
+    let start = usize::from(packet.meta.l4) + ESP_IV;
+    let data = packet.mbuf.data();
+    let end = data.len().checked_sub(ICV).ok_or(DropReason::EspTruncated)?;
+    let plaintext = data.get(start..end).ok_or(DropReason::EspTruncated)?;
+    let trailer = esp::check_trailer(plaintext).map_err(|error| match error {
+        EspTrailerError::Truncated => DropReason::EspTruncated,
+        EspTrailerError::PadLength(_) | EspTrailerError::PadBytes => DropReason::EspPadding,
+    })?;
+    let tail = data.len() - start - trailer.payload_len;
+    let whole = packet.mbuf.adj(start) && packet.mbuf.trim(tail);
+    if whole { Ok(trailer.next_header) } else { Err(DropReason::EspTruncated) }
+}
+
+/// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
+fn note_endpoint(state: &mut Inbound, packet: &Packet, context: &mut Context<'_>) {
+    let data = packet.mbuf.data();
+    let port = data.get(usize::from(packet.meta.l4).wrapping_sub(8)..).and_then(|u| u.first_chunk());
+    let (Ok(facts), Some(port)) = (IpFacts::parse(data, true), port) else { return };
+    let seen = (facts.src, u16::from_be_bytes(*port));
+    if state.endpoint != Some(seen) {
+        state.endpoint = Some(seen);
+        let (address, port) = seen;
+        context.events.push(Event::PeerMoved { slot: state.sa.slot, address, port });
+    }
+}
+
+/// Where the decrypted payload goes, if the SA allows it.
+fn dispatch(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    next_header: IpProto,
+    sa: &InboundSa,
+) -> Result<usize, DropReason> {
+    match (next_header, sa.mode) {
+        (IpProto::NO_NEXT_HEADER, _) => Err(DropReason::EspDummy),
+        (IpProto::GRE, SaMode::Transport) if sa.allows_gre => {
+            packet.meta.layer = Layer::Gre;
+            packet.meta.l4 = 0;
+            Ok(esp_open::GRE)
+        }
+        (IpProto::IPV4 | IpProto::IPV6, SaMode::Tunnel) => {
+            inner_ip(context, packet, next_header, sa)
+        }
+        _ => Err(DropReason::EspNextHeader),
+    }
+}
+
+fn inner_ip(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    next_header: IpProto,
+    sa: &InboundSa,
+) -> Result<usize, DropReason> {
+    let facts = IpFacts::parse(packet.mbuf.data(), false)?;
+    if facts.src.is_ipv4() != (next_header == IpProto::IPV4) {
+        return Err(DropReason::EspNextHeader);
+    }
+    // TFC padding (RFC 4303 section 2.7).
+    let padding = packet.mbuf.len() - facts.total_len;
+    if !packet.mbuf.trim(padding) {
+        return Err(DropReason::InnerLength);
+    }
+    packet.meta.layer = Layer::Ip;
+    packet.meta.ether_type = if facts.src.is_ipv4() { 0x0800 } else { 0x86dd };
+    let key = facts.flow_key(packet.mbuf.data());
+    let selected = sa.selectors.classify(&key).is_some();
+    if facts.protocol == IpProto::GRE && context.tables.interfaces.is_underlay_local(facts.dst) {
+        let own_ends = sa.allows_gre && facts.dst == sa.local && facts.src == sa.remote;
+        return if own_ends || selected {
+            tunnelled_gre(packet, &facts)
+        } else {
+            Err(DropReason::SelectorMismatch)
+        };
+    }
+    if !selected {
+        return Err(DropReason::SelectorMismatch);
+    }
+    if let Some(reason) = facts.martian() {
+        return Err(reason);
+    }
+    if context.tables.interfaces.is_underlay_local(facts.dst) {
+        return Err(DropReason::InnerLoop);
+    }
+    let outer = packet.meta.outer_tos;
+    super::gre_decap::ecn_from(&mut packet.mbuf, facts.traffic_class, outer)?;
+    packet.meta.flags.clear(Flags::UNDERLAY);
+    packet.meta.flags.set(Flags::TUNNELLED);
+    packet.meta.flow = flow::hash(packet.mbuf.data());
+    Ok(esp_open::IP)
+}
+
+/// GRE to us, wrapped in tunnel mode.
+fn tunnelled_gre(packet: &mut Packet, facts: &IpFacts) -> Result<usize, DropReason> {
+    if facts.fragment {
+        packet.meta.lane = underlay::datagram_lane(packet.mbuf.data(), facts);
+        return Ok(esp_open::FRAGMENT);
+    }
+    packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;
+    Ok(esp_open::GRE)
+}

@@ -1,0 +1,389 @@
+//! Rewrite templates: the whole outer header of a tunnel peer or SA, built once by the control
+//! thread, copied before each packet in one go. GRE in clear, GRE over transport or tunnel ESP,
+//! IPsec alone, NAT traversal, IPv4 and IPv6 underlay differ in their template, not in code.
+//!
+//! ```text
+//! Ethernet [VLAN] | IP | [UDP] | [ESP IV] | [inner IP] | [GRE [checksum] [key] [sequence]]
+//!                 ^ip           ^esp        ^inner       ^gre
+//! ```
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::counters::Traffic;
+
+use super::adjacency::L2Rewrite;
+use super::sa::SaMode;
+
+/// Longest template: VLAN-tagged Ethernet, IPv6, UDP, ESP with IV, IPv6, GRE with all fields.
+pub const TEMPLATE_MAX: usize = 18 + 40 + 8 + 16 + 40 + 16;
+
+/// Octets of the ESP header and the explicit IV of AES-GCM (RFC 4106 section 3).
+pub const ESP_IV: usize = 16;
+/// Octets of the ICV of AES-GCM.
+pub const ICV: usize = 16;
+/// Octets of pad length and next header.
+pub const ESP_TRAILER: usize = 2;
+
+const PROTO_UDP: u8 = 17;
+const PROTO_GRE: u8 = 47;
+const PROTO_ESP: u8 = 50;
+const PROTO_IP4: u8 = 4;
+const PROTO_IP6: u8 = 41;
+
+/// What the outer DF bit is (RFC 4301 section 8.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DfPolicy {
+    /// The inner packet's; clear for IPv6, which cannot be fragmented on its way anyhow.
+    #[default]
+    Copy,
+    /// Always set.
+    Set,
+    /// Always clear.
+    Clear,
+}
+
+/// What the outer DSCP is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DscpPolicy {
+    /// The inner packet's.
+    #[default]
+    Copy,
+    /// This one, 0 to 63.
+    Fixed(u8),
+}
+
+/// The GRE header of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GreSpec {
+    /// Key (RFC 2890).
+    pub key: Option<u32>,
+    /// With checksum (RFC 2784).
+    pub checksum: bool,
+    /// With sequence numbers (RFC 2890).
+    pub sequence: bool,
+}
+
+impl GreSpec {
+    /// Octets of the header: 4, and 4 for each optional field.
+    pub fn len(&self) -> usize {
+        4 + 4 * usize::from(self.key.is_some())
+            + 4 * usize::from(self.checksum)
+            + 4 * usize::from(self.sequence)
+    }
+
+    /// Never: a GRE header has at least four octets.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// The ESP part of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EspSpec {
+    /// Slot of the outbound SA.
+    pub slot: u32,
+    /// SPI that the peer chose.
+    pub spi: u32,
+    /// Transport or tunnel.
+    pub mode: SaMode,
+    /// UDP source and destination port (RFC 3948).
+    pub udp: Option<(u16, u16)>,
+}
+
+/// Everything that decides a template.
+#[derive(Debug, Clone)]
+pub struct EncapSpec {
+    /// Interface index of the tunnel, or of the underlay port of an IPsec policy.
+    pub interface: u16,
+    /// Link-layer header of the underlay next hop.
+    pub link: L2Rewrite,
+    /// Outer source.
+    pub local: IpAddr,
+    /// Outer destination; of the same family as `local`.
+    pub remote: IpAddr,
+    /// Ends of the GRE packet in tunnel mode: source and destination of its own header, of the
+    /// same family as `local`.
+    pub inner: (IpAddr, IpAddr),
+    /// Outer TTL or hop limit.
+    pub ttl: u8,
+    /// Outer DSCP.
+    pub dscp: DscpPolicy,
+    /// Outer DF.
+    pub df: DfPolicy,
+    /// Protected.
+    pub esp: Option<EspSpec>,
+    /// Tunnelled in GRE; none for IPsec alone.
+    pub gre: Option<GreSpec>,
+    /// Largest inner packet if configured; else what fits `path_mtu`.
+    pub mtu: Option<u16>,
+    /// Largest outer packet that the path carries.
+    pub path_mtu: u16,
+    /// Fragment the outer packet after encapsulation instead of the inner one before it.
+    pub fragment_after: bool,
+    /// TCP MSS of IPv4 to clamp to; `None`: off. Computed from the MTU by [`mss_for`].
+    pub clamp_mss: bool,
+    /// Ordering domain; `None`: by flow, for tunnels without any sequence.
+    pub lane: Option<u32>,
+    /// Counters of what is sent, a shard a core.
+    pub sent: Arc<[Traffic]>,
+}
+
+/// A template, ready to be applied.
+#[derive(Debug, Clone)]
+pub struct Encap {
+    /// The header; per-packet fields are zero.
+    pub template: [u8; TEMPLATE_MAX],
+    /// Octets of it.
+    pub len: u8,
+    /// Offset of the outer IP header: 14 or 18.
+    pub ip: u8,
+    /// Offset of the UDP header, or 0.
+    pub udp: u8,
+    /// Offset of the ESP header, or 0.
+    pub esp: u8,
+    /// Offset of the IP header of tunnel-mode GRE, or 0.
+    pub inner: u8,
+    /// Offset of the GRE header, or 0.
+    pub gre: u8,
+    /// GRE fields.
+    pub gre_fields: GreSpec,
+    /// Outer header is IPv6.
+    pub outer_v6: bool,
+    /// ESP next header; 0: by version of the inner packet.
+    pub next_header: u8,
+    /// Slot of the outbound SA, or [`crate::packet::NONE`].
+    pub slot: u32,
+    /// Outer DSCP.
+    pub dscp: DscpPolicy,
+    /// Outer DF.
+    pub df: DfPolicy,
+    /// Port to send on.
+    pub port: u16,
+    /// Interface index of the tunnel.
+    pub interface: u16,
+    /// Largest inner IP packet.
+    pub mtu: u16,
+    /// Largest outer IP packet; bigger ones are fragmented after encapsulation.
+    pub path_mtu: u16,
+    /// TCP MSS to clamp to for IPv4; 20 less for IPv6. 0: off.
+    pub mss: u16,
+    /// Ordering domain, or [`crate::packet::NONE`]: by flow.
+    pub lane: u32,
+    /// What was sent, a shard a core.
+    pub sent: Arc<[Traffic]>,
+}
+
+/// Octets of IP and TCP headers without options, IPv4.
+const TCP_OVERHEAD_V4: u16 = 40;
+/// Largest IP packet.
+const IP_MAX: u16 = u16::MAX;
+
+/// TCP MSS for an inner MTU, IPv4; IPv6 has 20 less.
+pub fn mss_for(mtu: u16) -> u16 {
+    mtu.saturating_sub(TCP_OVERHEAD_V4)
+}
+
+/// Largest inner packet whose outer packet fits `path_mtu` octets.
+pub fn inner_mtu(path_mtu: u16, outer_v6: bool, esp: Option<&EspSpec>, gre_len: usize) -> u16 {
+    let ip = ip_len(outer_v6);
+    let room = usize::from(path_mtu).saturating_sub(ip);
+    let room = match esp {
+        None => room.saturating_sub(gre_len),
+        Some(esp) => {
+            let udp = if esp.udp.is_some() { 8 } else { 0 };
+            let inner_ip = if gre_len > 0 && esp.mode == SaMode::Tunnel { ip } else { 0 };
+            // Payload, pad and trailer are a multiple of four octets (RFC 4303 section 2.4).
+            let sealed = room.saturating_sub(udp + ESP_IV + ICV) & !3;
+            sealed.saturating_sub(ESP_TRAILER + inner_ip + gre_len)
+        }
+    };
+    u16::try_from(room).unwrap_or(u16::MAX)
+}
+
+fn ip_len(v6: bool) -> usize {
+    if v6 { 40 } else { 20 }
+}
+
+impl Encap {
+    /// Lays the template out. `spec.local` and `spec.remote` must be of one family.
+    pub fn new(spec: &EncapSpec) -> Self {
+        let outer_v6 = spec.remote.is_ipv6();
+        let gre = spec.gre.unwrap_or_default();
+        let gre_len = spec.gre.map_or(0, |gre| gre.len());
+        let fits = inner_mtu(spec.path_mtu, outer_v6, spec.esp.as_ref(), gre_len);
+        let mtu = if spec.fragment_after {
+            let largest = inner_mtu(IP_MAX, outer_v6, spec.esp.as_ref(), gre_len);
+            spec.mtu.unwrap_or(spec.path_mtu).min(largest)
+        } else {
+            spec.mtu.unwrap_or(fits).min(fits)
+        };
+        let mut encap = Encap {
+            template: [0; TEMPLATE_MAX],
+            len: 0,
+            ip: 0,
+            udp: 0,
+            esp: 0,
+            inner: 0,
+            gre: 0,
+            gre_fields: gre,
+            outer_v6,
+            next_header: 0,
+            slot: spec.esp.map_or(crate::packet::NONE, |esp| esp.slot),
+            dscp: spec.dscp,
+            df: spec.df,
+            port: spec.link.port,
+            interface: spec.interface,
+            mtu,
+            path_mtu: spec.path_mtu,
+            // Segments are kept small enough to need no fragments of either kind.
+            mss: if spec.clamp_mss { mss_for(mtu.min(fits)) } else { 0 },
+            lane: spec.lane.unwrap_or(crate::packet::NONE),
+            sent: spec.sent.clone(),
+        };
+        encap.lay_out(spec);
+        encap
+    }
+
+    fn lay_out(&mut self, spec: &EncapSpec) {
+        let l2 = usize::from(spec.link.len);
+        self.push(&spec.link.header[..l2]);
+        let ether_type = if self.outer_v6 { [0x86, 0xdd] } else { [0x08, 0x00] };
+        self.template[l2 - 2..l2].copy_from_slice(&ether_type);
+        let outer_protocol = match spec.esp {
+            None => PROTO_GRE,
+            Some(EspSpec { udp: None, .. }) => PROTO_ESP,
+            Some(EspSpec { udp: Some(_), .. }) => PROTO_UDP,
+        };
+        self.ip = self.push_ip((spec.local, spec.remote), spec.ttl, outer_protocol);
+        if let Some(esp) = &spec.esp {
+            if let Some((source, destination)) = esp.udp {
+                let mut udp = [0; 8];
+                udp[..2].copy_from_slice(&source.to_be_bytes());
+                udp[2..4].copy_from_slice(&destination.to_be_bytes());
+                self.udp = self.push(&udp);
+            }
+            let mut header = [0; ESP_IV];
+            header[..4].copy_from_slice(&esp.spi.to_be_bytes());
+            self.esp = self.push(&header);
+            self.next_header = match (spec.gre, esp.mode) {
+                (None, _) => 0,
+                (Some(_), SaMode::Transport) => PROTO_GRE,
+                (Some(_), SaMode::Tunnel) if self.outer_v6 => PROTO_IP6,
+                (Some(_), SaMode::Tunnel) => PROTO_IP4,
+            };
+            if spec.gre.is_some() && esp.mode == SaMode::Tunnel {
+                self.inner = self.push_ip(spec.inner, spec.ttl, PROTO_GRE);
+            }
+        }
+        if let Some(gre) = spec.gre {
+            self.gre = self.push_gre(gre);
+        }
+    }
+
+    fn push(&mut self, octets: &[u8]) -> u8 {
+        let start = self.len;
+        let range = usize::from(start)..usize::from(start) + octets.len();
+        self.template[range.clone()].copy_from_slice(octets);
+        self.len = u8::try_from(range.end).unwrap_or(u8::MAX);
+        start
+    }
+
+    fn push_ip(&mut self, ends: (IpAddr, IpAddr), ttl: u8, protocol: u8) -> u8 {
+        match ends {
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                let mut header = [0; 40];
+                header[0] = 0x60;
+                header[6] = protocol;
+                header[7] = ttl;
+                header[8..24].copy_from_slice(&local.octets());
+                header[24..40].copy_from_slice(&remote.octets());
+                self.push(&header)
+            }
+            (local, remote) => {
+                let mut header = [0; 20];
+                header[0] = 0x45;
+                header[8] = ttl;
+                header[9] = protocol;
+                header[12..16].copy_from_slice(&v4_octets(local));
+                header[16..20].copy_from_slice(&v4_octets(remote));
+                self.push(&header)
+            }
+        }
+    }
+
+    fn push_gre(&mut self, gre: GreSpec) -> u8 {
+        let mut header = [0; 16];
+        let mut flags = 0u8;
+        let mut at = 4;
+        if gre.checksum {
+            flags |= 0x80;
+            at += 4;
+        }
+        if let Some(key) = gre.key {
+            flags |= 0x20;
+            header[at..at + 4].copy_from_slice(&key.to_be_bytes());
+            at += 4;
+        }
+        if gre.sequence {
+            flags |= 0x10;
+            at += 4;
+        }
+        header[0] = flags;
+        self.push(&header[..at])
+    }
+}
+
+/// IPv4 octets; an IPv6 address here would be a mix of families, which the control thread refuses
+/// before it builds a template.
+fn v4_octets(address: IpAddr) -> [u8; 4] {
+    match address {
+        IpAddr::V4(a) => a.octets(),
+        IpAddr::V6(_) => [0; 4],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn esp(mode: SaMode, udp: bool) -> EspSpec {
+        EspSpec { slot: 0, spi: 0x1001, mode, udp: udp.then_some((4500, 4500)) }
+    }
+
+    /// facts of the field: GRE over transport ESP on a 1500-octet path leaves 1434 to 1442.
+    #[test]
+    fn inner_mtu_of_common_stacks() {
+        let transport = esp(SaMode::Transport, false);
+        assert_eq!(inner_mtu(1500, false, None, 4), 1476);
+        assert_eq!(inner_mtu(1500, false, None, 8), 1472);
+        assert_eq!(inner_mtu(1500, false, Some(&transport), 4), 1442);
+        assert_eq!(inner_mtu(1500, false, Some(&transport), 8), 1438);
+        assert_eq!(inner_mtu(1500, false, Some(&esp(SaMode::Transport, true)), 8), 1430);
+        assert_eq!(inner_mtu(1500, false, Some(&esp(SaMode::Tunnel, false)), 4), 1422);
+        assert_eq!(inner_mtu(1500, false, Some(&esp(SaMode::Tunnel, false)), 0), 1446);
+        assert_eq!(inner_mtu(1500, true, None, 4), 1456);
+    }
+
+    /// Whatever the stack: the largest inner packet fits, one octet more does not.
+    #[test]
+    fn inner_mtu_is_exact() {
+        for path in 600..2000u16 {
+            for mode in [SaMode::Transport, SaMode::Tunnel] {
+                for udp in [false, true] {
+                    for gre in [0usize, 4, 8, 16] {
+                        let spec = esp(mode, udp);
+                        let outer = |inner: usize| {
+                            let ip2 = if gre > 0 && mode == SaMode::Tunnel { 20 } else { 0 };
+                            let sealed = (ip2 + gre + inner + 2).next_multiple_of(4);
+                            20 + if udp { 8 } else { 0 } + 16 + sealed + 16
+                        };
+                        let mtu = usize::from(inner_mtu(path, false, Some(&spec), gre));
+                        assert!(outer(mtu) <= usize::from(path));
+                        assert!(outer(mtu + 1) > usize::from(path));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Logical interfaces: ports, VLAN sub-interfaces of ports, and tunnels, in one index space.
+
+use std::net::IpAddr;
+
+use wire::mac::MacAddr;
+
+use super::FastMap;
+
+/// On which side of the gateway an interface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Carries tunnelled packets between NBMA addresses.
+    Underlay,
+    /// Carries the packets of hosts.
+    Overlay,
+}
+
+/// One logical interface on a port.
+#[derive(Debug, Clone)]
+pub struct Interface {
+    /// Index in [`Interfaces`].
+    pub index: u16,
+    /// Port it is on.
+    pub port: u16,
+    /// VLAN identifier of a sub-interface.
+    pub vlan: Option<u16>,
+    /// Its side.
+    pub role: Role,
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// Largest IP packet it carries, in octets.
+    pub mtu: u16,
+    /// Own IPv4 addresses, as big-endian bits.
+    pub addresses_v4: Vec<u32>,
+    /// Own IPv6 addresses.
+    pub addresses_v6: Vec<u128>,
+    /// Policy (index into `Tables::policies`) for cleartext that is not addressed to us.
+    pub policy: Option<u32>,
+}
+
+/// All interfaces, found by port and VLAN.
+#[derive(Debug, Default, Clone)]
+pub struct Interfaces {
+    list: Vec<Interface>,
+    ports: Vec<PortInterfaces>,
+    underlay_locals: FastMap<IpAddr, u16>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct PortInterfaces {
+    untagged: Option<u16>,
+    tagged: FastMap<u16, u16>,
+}
+
+impl Interfaces {
+    /// Builds the look-up; the position of an interface in `list` is its index.
+    pub fn new(list: Vec<Interface>) -> Self {
+        let mut interfaces = Interfaces::default();
+        for interface in &list {
+            let port = usize::from(interface.port);
+            if interfaces.ports.len() <= port {
+                interfaces.ports.resize_with(port + 1, PortInterfaces::default);
+            }
+            match interface.vlan {
+                None => interfaces.ports[port].untagged = Some(interface.index),
+                Some(vlan) => {
+                    interfaces.ports[port].tagged.insert(vlan, interface.index);
+                }
+            }
+            if interface.role == Role::Underlay {
+                let v4 = interface.addresses_v4.iter().map(|a| IpAddr::V4((*a).into()));
+                let v6 = interface.addresses_v6.iter().map(|a| IpAddr::V6((*a).into()));
+                interfaces.underlay_locals.extend(v4.chain(v6).map(|a| (a, interface.index)));
+            }
+        }
+        interfaces.list = list;
+        interfaces
+    }
+
+    /// The interface that frames of `port` with this tag belong to.
+    #[inline]
+    pub fn find(&self, port: u16, vlan: Option<u16>) -> Option<&Interface> {
+        let port = self.ports.get(usize::from(port))?;
+        let index = match vlan {
+            None => port.untagged?,
+            Some(vlan) => *port.tagged.get(&vlan)?,
+        };
+        self.get(index)
+    }
+
+    /// The interface of this index; none for tunnels, which have no port.
+    #[inline]
+    pub fn get(&self, index: u16) -> Option<&Interface> {
+        self.list.get(usize::from(index))
+    }
+
+    /// All of them, in order of index.
+    pub fn iter(&self) -> impl Iterator<Item = &Interface> {
+        self.list.iter()
+    }
+
+    /// Whether `address` is one of our underlay (NBMA) addresses.
+    #[inline]
+    pub fn is_underlay_local(&self, address: IpAddr) -> bool {
+        self.underlay_locals.contains_key(&address)
+    }
+}

@@ -1,0 +1,139 @@
+//! Security associations as the cores see them: immutable keys and identities. What changes per
+//! packet, sequence counters and replay windows, lives in the stage that owns the SA.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aead::Key;
+
+use super::FastMap;
+use super::policy::Policy;
+use crate::counters::SaCounters;
+use crate::replay::ReplayWindow;
+
+/// How an SA wraps its packets (RFC 4301 section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaMode {
+    /// The outer IP header is the GRE packet's own.
+    Transport,
+    /// A whole IP packet is wrapped into a new one.
+    Tunnel,
+}
+
+/// When an SA ends by itself; zero means no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lifetime {
+    /// Packets.
+    pub packets: u64,
+    /// Octets of ciphertext and plaintext alike, counted as IP payload.
+    pub octets: u64,
+    /// TSC value at which it ends.
+    pub tsc: u64,
+}
+
+/// An SA on which we receive.
+#[derive(Debug)]
+pub struct InboundSa {
+    /// Index of the SA, the same in tables and run-time state.
+    pub slot: u32,
+    /// SPI that we chose.
+    pub spi: u32,
+    /// Our outer address.
+    pub local: IpAddr,
+    /// The peer's outer address.
+    pub remote: IpAddr,
+    /// Whether ESP comes in UDP 4500.
+    pub udp: bool,
+    /// Transport or tunnel.
+    pub mode: SaMode,
+    /// Extended sequence numbers.
+    pub esn: bool,
+    /// An empty anti-replay window, of the size and kind that this SA starts with.
+    pub window: ReplayWindow,
+    /// The profile it was made by: tunnels accept only SAs of their own profile.
+    pub profile: u16,
+    /// Whether GRE may be inside.
+    pub allows_gre: bool,
+    /// Selectors that a decrypted packet of an IPsec policy must match one of.
+    pub selectors: Policy,
+    /// Its key.
+    pub key: Key,
+    /// When it ends.
+    pub lifetime: Lifetime,
+    /// What it has done.
+    pub counters: Arc<SaCounters>,
+}
+
+/// An SA on which we send.
+#[derive(Debug)]
+pub struct OutboundSa {
+    /// Index of the SA, the same in tables and run-time state.
+    pub slot: u32,
+    /// SPI that the peer chose.
+    pub spi: u32,
+    /// Extended sequence numbers.
+    pub esn: bool,
+    /// Added to the 64-bit sequence number to make the IV. Zero for keys that are fresh by
+    /// construction; random for manual keys, which outlive a restart of the counter.
+    pub iv_offset: u64,
+    /// Its key.
+    pub key: Key,
+    /// When it ends.
+    pub lifetime: Lifetime,
+    /// What it has done.
+    pub counters: Arc<SaCounters>,
+}
+
+/// All SAs.
+#[derive(Debug, Default, Clone)]
+pub struct SaTable {
+    by_spi: FastMap<u32, u32>,
+    inbound: Vec<Option<Arc<InboundSa>>>,
+    outbound: Vec<Option<Arc<OutboundSa>>>,
+}
+
+impl SaTable {
+    /// Builds the look-ups from all SAs that are alive. SPIs of inbound SAs are distinct.
+    pub fn new(
+        inbound: impl IntoIterator<Item = Arc<InboundSa>>,
+        outbound: impl IntoIterator<Item = Arc<OutboundSa>>,
+    ) -> Self {
+        let mut table = SaTable::default();
+        for sa in inbound {
+            table.by_spi.insert(sa.spi, sa.slot);
+            let slot = sa.slot;
+            put(&mut table.inbound, slot, sa);
+        }
+        for sa in outbound {
+            let slot = sa.slot;
+            put(&mut table.outbound, slot, sa);
+        }
+        table
+    }
+
+    /// The inbound SA of this SPI.
+    #[inline]
+    pub fn by_spi(&self, spi: u32) -> Option<&InboundSa> {
+        self.inbound(*self.by_spi.get(&spi)?)
+    }
+
+    /// The inbound SA in this slot.
+    #[inline]
+    pub fn inbound(&self, slot: u32) -> Option<&InboundSa> {
+        self.inbound.get(slot as usize)?.as_deref()
+    }
+
+    /// The outbound SA in this slot.
+    #[inline]
+    pub fn outbound(&self, slot: u32) -> Option<&OutboundSa> {
+        self.outbound.get(slot as usize)?.as_deref()
+    }
+}
+
+fn put<T>(slots: &mut Vec<Option<Arc<T>>>, slot: u32, sa: Arc<T>) {
+    let slot = slot as usize;
+    if slots.len() <= slot {
+        slots.resize_with(slot + 1, || None);
+    }
+    slots[slot] = Some(sa);
+}

@@ -1,0 +1,159 @@
+//! Tunnels as received packets find them: by outer addresses and key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::FastMap;
+use crate::counters::Traffic;
+
+/// Whether packets of a tunnel or peer must come through an SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Cleartext only.
+    Clear,
+    /// Only through an SA of this profile.
+    Required {
+        /// Index of the profile.
+        profile: u16,
+    },
+    /// Not at all: policy discards them.
+    Discard,
+}
+
+/// A GRE tunnel interface, point-to-point or multipoint.
+#[derive(Debug, Clone)]
+pub struct Tunnel {
+    /// Interface index.
+    pub interface: u16,
+    /// Our NBMA address.
+    pub local: IpAddr,
+    /// What every packet must carry; without a key none may be present.
+    pub key: Option<u32>,
+    /// Many peers: those that are not known may still send NHRP.
+    pub multipoint: bool,
+    /// Packets older than the last one are dropped (RFC 2890 section 2.2).
+    pub ordered: bool,
+    /// For peers that are not known; each known peer has its own.
+    pub protection: Protection,
+    /// TCP MSS that packets through the tunnel are clamped to, IPv4; 20 less for IPv6. 0: off.
+    pub mss: u16,
+}
+
+/// A known far end of a tunnel.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Index of the tunnel in the map.
+    pub tunnel: u16,
+    /// Adjacency towards the peer.
+    pub adjacency: u32,
+    /// How its packets must arrive.
+    pub protection: Protection,
+    /// What came from it.
+    pub received: Arc<[Traffic]>,
+    /// GRE sequence number last accepted.
+    pub sequence: Arc<LastSequence>,
+}
+
+/// The GRE sequence number last accepted from a peer (RFC 2890 section 2.2). Shared by the cores:
+/// packets of a peer come from one core, but for the rare ones that were reassembled.
+#[derive(Debug, Default)]
+pub struct LastSequence(AtomicU64);
+
+impl LastSequence {
+    /// Marks that some number was accepted, beside the number.
+    const SEEN: u64 = 1 << 32;
+
+    /// Takes `sequence` if it is newer than all before it, by serial number arithmetic, so that
+    /// the wrap from 2^32-1 to 0 is no reordering.
+    pub fn accept(&self, sequence: u32) -> bool {
+        let newer = |last: u64| {
+            let ahead = sequence.wrapping_sub(last as u32);
+            last & Self::SEEN == 0 || (ahead != 0 && ahead < 1 << 31)
+        };
+        self.0
+            .fetch_update(Relaxed, Relaxed, |last| {
+                newer(last).then_some(Self::SEEN | u64::from(sequence))
+            })
+            .is_ok()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PeerKey {
+    local: IpAddr,
+    remote: IpAddr,
+    key: Option<u32>,
+}
+
+/// All tunnels.
+#[derive(Debug, Default, Clone)]
+pub struct TunnelMap {
+    tunnels: Vec<Tunnel>,
+    peers: FastMap<PeerKey, Peer>,
+    multipoint: FastMap<(IpAddr, Option<u32>), u16>,
+    /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel.
+    pairs: FastMap<(IpAddr, Option<IpAddr>), Option<u32>>,
+}
+
+/// What a received GRE packet belongs to.
+#[derive(Debug, Clone, Copy)]
+pub enum TunnelMatch<'a> {
+    /// A known peer of a tunnel.
+    Peer(&'a Tunnel, &'a Peer),
+    /// A multipoint tunnel, from a peer that is not known.
+    Stranger(&'a Tunnel),
+    /// A tunnel between these addresses exists, and it has a key where the packet has none.
+    KeyMissing,
+    /// A tunnel between these addresses exists, with another key or none.
+    KeyWrong,
+    /// Nothing.
+    None,
+}
+
+impl TunnelMap {
+    /// Builds the look-ups. `peers` gives the far end's address and the peer.
+    pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(IpAddr, Peer)>) -> Self {
+        let mut map = TunnelMap { tunnels, ..TunnelMap::default() };
+        for (index, tunnel) in (0u16..).zip(&map.tunnels) {
+            if tunnel.multipoint {
+                map.multipoint.insert((tunnel.local, tunnel.key), index);
+                map.pairs.insert((tunnel.local, None), tunnel.key);
+            }
+        }
+        for (remote, peer) in peers {
+            let tunnel = &map.tunnels[usize::from(peer.tunnel)];
+            map.pairs.insert((tunnel.local, Some(remote)), tunnel.key);
+            let key = PeerKey { local: tunnel.local, remote, key: tunnel.key };
+            map.peers.insert(key, peer);
+        }
+        map
+    }
+
+    /// The tunnel and peer of a packet from `remote` to `local` with this key.
+    #[inline]
+    pub fn find(&self, local: IpAddr, remote: IpAddr, key: Option<u32>) -> TunnelMatch<'_> {
+        if let Some(peer) = self.peers.get(&PeerKey { local, remote, key }) {
+            return TunnelMatch::Peer(&self.tunnels[usize::from(peer.tunnel)], peer);
+        }
+        self.find_stranger(local, remote, key)
+    }
+
+    fn find_stranger(&self, local: IpAddr, remote: IpAddr, key: Option<u32>) -> TunnelMatch<'_> {
+        if let Some(&index) = self.multipoint.get(&(local, key)) {
+            return TunnelMatch::Stranger(&self.tunnels[usize::from(index)]);
+        }
+        let pair =
+            self.pairs.get(&(local, Some(remote))).or_else(|| self.pairs.get(&(local, None)));
+        match (pair, key) {
+            (None, _) => TunnelMatch::None,
+            (Some(Some(_)), None) => TunnelMatch::KeyMissing,
+            (Some(_), _) => TunnelMatch::KeyWrong,
+        }
+    }
+
+    /// The tunnel with this interface index.
+    pub fn by_interface(&self, interface: u16) -> Option<&Tunnel> {
+        self.tunnels.iter().find(|t| t.interface == interface)
+    }
+}
