@@ -139,8 +139,8 @@ impl Endpoints {
         Self { local: self.peer, peer: self.local, key: self.key }.bounced()
     }
 
-    /// Whether `inner`, an IP packet out of this tunnel, is the peer's keepalive: what we would send
-    /// to it with an empty GRE packet of protocol 0 and the same key.
+    /// Whether `inner`, an IP packet out of this tunnel, is the peer's keepalive: from us to it, an
+    /// empty GRE packet of protocol 0 with the same key.
     ///
     /// # Errors
     /// Why it is not.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use aead::{Backend, Key, KeyError};
 use dataplane::counters::SaCounters;
 use dataplane::engine::stage::SaCommand;
-use dataplane::tables::policy::Selector;
+use dataplane::replay::ReplayWindow;
+use dataplane::tables::Policy;
 use dataplane::tables::sa::{InboundSa, Lifetime, OutboundSa, SaMode};
 
 use crate::config::{AntiReplay, Config, Direction, EspMode, ManualSa, Profile, ProfileId, Spi};
@@ -65,11 +66,18 @@ impl Entry {
         }
     }
 
-    fn replay(&self) -> (bool, u32) {
+    /// Whether sequence numbers are extended, and the window in packets; 0: replays are accepted.
+    pub fn replay(&self) -> (bool, u32) {
         match self.profile.replay {
             AntiReplay::Extended(window) => (true, window.packets()),
             AntiReplay::Short(window) => (false, window.map_or(0, |w| w.packets())),
         }
+    }
+
+    fn window(&self) -> ReplayWindow {
+        let (esn, size) = self.replay();
+        // The configuration admits only sizes that there are; 0 has no window.
+        ReplayWindow::new(size, esn).unwrap_or_else(|_| ReplayWindow::off())
     }
 
     /// As the cores see it, outbound.
@@ -86,8 +94,7 @@ impl Entry {
     }
 
     /// As the cores see it, inbound. `selectors` are those of the policies that it serves.
-    pub fn inbound(&self, allows_gre: bool, selectors: Vec<Selector>) -> Arc<InboundSa> {
-        let (esn, window) = self.replay();
+    pub fn inbound(&self, allows_gre: bool, selectors: Policy) -> Arc<InboundSa> {
         Arc::new(InboundSa {
             slot: self.slot,
             spi: self.manual.spi.value(),
@@ -95,8 +102,8 @@ impl Entry {
             remote: self.manual.remote,
             udp: self.manual.udp_encap.is_some(),
             mode: self.mode(),
-            esn,
-            window,
+            esn: self.replay().0,
+            window: self.window(),
             profile: self.manual.profile.0,
             allows_gre,
             selectors,
@@ -148,6 +155,9 @@ pub enum AddError {
     /// The same key under another outbound SA would repeat (key, IV) pairs.
     #[error("another SA uses this key")]
     KeyInUse,
+    /// The random number generator failed.
+    #[error("no randomness")]
+    Random,
     /// The key does not fit the algorithm.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -170,6 +180,22 @@ impl Sas {
     /// The entry in this slot.
     pub fn by_slot(&mut self, slot: u32) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.slot == slot)
+    }
+
+    /// Notes where the peer of an inbound SA was seen, for the SAs to it; says whether that is new.
+    pub fn moved(&mut self, slot: u32, endpoint: (IpAddr, u16)) -> bool {
+        let Some(inbound) = self.by_slot(slot) else { return false };
+        let (profile, remote) = (inbound.manual.profile, inbound.manual.remote);
+        let known = Some((remote, inbound.manual.udp_encap.map_or(0, |udp| udp.remote_port.get())));
+        let mut moved = false;
+        for entry in &mut self.entries {
+            let sa = &entry.manual;
+            if (sa.profile, sa.remote) == (profile, remote) && sa.udp_encap.is_some() {
+                moved |= entry.endpoint.or(known) != Some(endpoint);
+                entry.endpoint = Some(endpoint);
+            }
+        }
+        moved
     }
 
     /// The SA by which packets of `profile` go to `remote`.
@@ -237,7 +263,7 @@ impl Sas {
         };
         let install = match entry.manual.direction {
             Direction::Out => SaCommand::InstallOutbound(entry.outbound()),
-            Direction::In => SaCommand::InstallInbound(entry.inbound(false, Vec::new())),
+            Direction::In => SaCommand::InstallInbound(entry.inbound(false, Policy::default())),
         };
         self.entries.push(entry);
         Ok(install)

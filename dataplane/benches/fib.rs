@@ -1,7 +1,12 @@
-//! What a lookup costs: ns, median of several runs, and what a table costs to build.
+//! What a lookup costs, in ns, median of several runs, and what a table costs to build:
+//! `cargo bench -p greyhound-dataplane --bench fib`.
 //!
 //! `one`: a chain of single lookups in a loop; `burst`: 64 addresses a call, as the core loop has
 //! them. Addresses are random: `within` lies in a random route, `anywhere` in the whole space.
+
+#![allow(missing_docs, reason = "a program")]
+#![allow(clippy::expect_used, reason = "a program that may end when it cannot start")]
+#![allow(clippy::cast_possible_truncation, reason = "random bits are cut to size")]
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # Sections of a configuration file of Greyhound, each printed by a function.
 #
 #   conf_system NAME CORE SOCKET

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # A hub and two spokes over an internet, each with a host behind it; mGRE, key 42, under ESP.
 #
 #            hub 198.51.100.1 --- [ internet ] --+-- spoke1 203.0.113.11

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # Gateways: the binary, their processes, and questions to them. Needs say.sh and net.sh.
 #
 #   gateway_build PROFILE       builds ("release" or "debug") and sets $greyhound, unless GREYHOUND
@@ -7,6 +7,7 @@
 #   gateway_start NAME NS       starts it and waits until it answers
 #   gateway_ctl NAME COMMAND... asks it: "gateway_ctl hub show peers"
 #   gateway_drops NAME REASON   packets that it has dropped for a reason
+#   gateway_deaths              says which gateways have ended by themselves, and their last words
 #   gateway_key FILE OCTETS     random key material with its salt (36: AES-256, 20: AES-128)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -65,6 +66,18 @@ gateway_drops() {
 gateway_dropped() {
     local now
     now=$(gateway_drops "$1" "$2") && [ -n "$now" ] && [ "$now" -ge $(($3 + $4)) ]
+}
+
+gateway_deaths() {
+    local file name
+    for file in "$net_state"/run/*.pid; do
+        name=${file##*/} name=${name%.pid}
+        if [ ! -e "$(gateway_conf "$name")" ] || net_alive "$name"; then
+            continue
+        fi
+        note "the gateway $name has ended by itself; its last words:"
+        tail -n 12 "$(net_log "$name")" | sed 's/^/        | /'
+    done
 }
 
 gateway_key() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # Network namespaces, links and processes, each recorded before it is used, so that net_down ends
 # and removes exactly these, also after a crash of the script that made them. Needs say.sh.
 #

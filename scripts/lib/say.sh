@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # What scripts say, in plain words: sections, steps with a result, and how many went wrong.
 #
 #   section TEXT...          a headline

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154  # variables shared with the scripts
+# shellcheck shell=bash
 # Traffic between hosts, and what is seen of it on the way; each sets "detail". Needs say.sh, net.sh.
 #
 #   traffic_ping NS ADDRESS [COUNT [OPTIONS...]]     all answered, or it fails
@@ -23,7 +23,7 @@ traffic_ping() {
 
 # The first packet of a path may be lost while neighbours are asked for: tried until it is there.
 traffic_reach() {
-    until_ok "${3:-5}" in_ns "$1" ping -n -q -c 1 -W 1 "$2"
+    until_ok "${3:-5}" in_ns "$1" ping -n -q -c 1 -W 1 "$2" >/dev/null
 }
 
 traffic_file() {

@@ -36,12 +36,11 @@ impl RxQueue {
     #[inline]
     pub fn burst(&mut self, out: &mut Vec<Mbuf>, max: usize) -> usize {
         let count = u16::try_from(max).unwrap_or(u16::MAX);
-        // SAFETY: the port runs while this handle exists, no other handle has this queue, and
-        // `room` holds `count` pointers.
         let fill = |room| {
-            usize::from(unsafe {
-                sys::shim_rx_burst(self.queue.port, self.queue.index, room, count)
-            })
+            // SAFETY: the port runs while this handle exists, no other handle has this queue, and
+            // `room` holds `count` pointers.
+            let got = unsafe { sys::shim_rx_burst(self.queue.port, self.queue.index, room, count) };
+            usize::from(got)
         };
         // SAFETY: received packets are owned by the caller, and written to the front.
         unsafe { burst::take(out, usize::from(count), fill) }

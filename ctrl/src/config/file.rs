@@ -22,7 +22,7 @@ const OTHERS: u32 = 0o066;
 
 /// A file that is not read.
 #[derive(Debug, Error)]
-pub enum KeyFileError {
+pub enum PrivateFileError {
     /// The operating system refuses.
     #[error("cannot read {path}: {error}", path = .path.display())]
     Io {
@@ -59,9 +59,9 @@ pub enum KeyFileError {
 /// The contents of a key file: a regular file that neither group nor world can read or write.
 ///
 /// # Errors
-/// [`KeyFileError`]: the file cannot be read, is open to others, or is longer than
+/// [`PrivateFileError`]: the file cannot be read, is open to others, or is longer than
 /// [`KEY_FILE_OCTETS_MAX`].
-pub fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+pub fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     read_private(path, KEY_FILE_OCTETS_MAX)
 }
 
@@ -87,25 +87,25 @@ pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Box<Diagnostic
 
 /// The contents of a regular file of at most `octets_max` that only its owner can use. Looks at
 /// the opened file, so that no other one can take its place in between.
-fn read_private(path: &Path, octets_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+fn read_private(path: &Path, octets_max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let named = || path.to_path_buf();
-    let failed = |error| KeyFileError::Io { path: named(), error };
+    let failed = |error| PrivateFileError::Io { path: named(), error };
     // Before opening, too: opening a pipe waits for its other end.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(KeyFileError::NotAFile { path: named() });
+        return Err(PrivateFileError::NotAFile { path: named() });
     }
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(KeyFileError::NotAFile { path: named() });
+        return Err(PrivateFileError::NotAFile { path: named() });
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OTHERS != 0 {
-        return Err(KeyFileError::Permissions { path: named(), mode });
+        return Err(PrivateFileError::Permissions { path: named(), mode });
     }
     let octets_expected = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     if octets_expected > octets_max {
-        return Err(KeyFileError::TooLong { path: named(), octets_max });
+        return Err(PrivateFileError::TooLong { path: named(), octets_max });
     }
     // Room for everything at once: a vector that grows leaves copies behind.
     let mut contents = Zeroizing::new(Vec::with_capacity(octets_expected + 1));

@@ -27,7 +27,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Position, Severity};
-pub use file::{FILE_OCTETS_MAX, KEY_FILE_OCTETS_MAX, KeyFileError, read_key_file};
+pub use file::{FILE_OCTETS_MAX, KEY_FILE_OCTETS_MAX, PrivateFileError, read_key_file};
 pub use model::*;
 pub use secret::{KeyError, KeyMaterial};
 use zeroize::Zeroizing;
@@ -127,4 +127,4 @@ impl Config {
 }
 
 /// Yields the octets of a key file: [`read_key_file`], or what a test has in its place.
-pub type KeyReader = dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError>;
+pub type KeyReader = dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError>;

@@ -169,7 +169,7 @@ impl<'a> Section<'a> {
         if let DeValue::Table(_) = item.value {
             let complaint = Complaint::from("this section can be there many times");
             item.error::<()>(complaint.hint(format!("write [[{}]]", item.path)));
-            return Vec::new();
+            return item.table().into_iter().collect();
         }
         let tables: Vec<_> = item.list().iter().filter_map(Item::table).collect();
         if tables.len() > count_max {

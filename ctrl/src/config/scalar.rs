@@ -201,3 +201,63 @@ pub(super) fn name(text: &str, octets_max: usize) -> Parsed<String> {
     }
     Ok(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, ms) in
+            [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("0s", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        let bad = ["", "10", "s", "10 s", "1.5h", "-1s", "10min", "1h30", "99999999999999999999s"];
+        for text in bad {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(duration(&format!("{}d", u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        let good = [("1500B", 1500), ("2kB", 2000), ("512MB", 512_000_000), ("64 MiB", 64 << 20)];
+        for (text, octets) in good {
+            assert_eq!(size_octets(text), Ok(octets), "{text}");
+        }
+        for text in ["", "1", "MB", "1mb", "1.5GB", "-1B", "18446744073709551615kB", "1TBx"] {
+            assert!(size_octets(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn interface_addresses_that_look_like_networks() {
+        // RFC 3021: both addresses of a /31 are hosts, and so is that of a /32.
+        for text in ["10.0.0.0/31", "10.0.0.1/31", "10.0.0.0/32", "2001:db8::/64", "fe80::1/64"] {
+            assert!(interface_address(text).is_ok(), "{text}");
+        }
+        for text in ["10.0.0.0/30", "10.0.0.3/30", "10.0.0.1/0", "::ffff:10.0.0.1/96", "::/64"] {
+            assert!(interface_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for text in ["wan", "lan.10", "3com", "a_b-c"] {
+            assert_eq!(name(text, 15).as_deref(), Ok(text));
+        }
+        for text in ["", ".", "-x", "a b", "a/b", "caf\u{e9}", "10.0.0.1", "a234567890123456"] {
+            assert!(name(text, 15).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn port_ranges() {
+        assert_eq!(port_range("5000-5100").ok(), PortRange::new(5000, 5100));
+        assert_eq!(port_range("443").ok(), PortRange::new(443, 443));
+        for text in ["", "-", "1-", "2-1", "65536", "1-2-3", "http"] {
+            assert!(port_range(text).is_err(), "{text}");
+        }
+    }
+}

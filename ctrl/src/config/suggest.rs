@@ -1,16 +1,27 @@
 //! "Did you mean …?"
 
-/// The candidate that `word` was probably meant to be, as a hint.
+/// Fewest octets of a word that may stand for all of a longer one.
+const BEGINNING_OCTETS_MIN: usize = 3;
+
+/// The candidate that `word` was probably meant to be, as a hint: one that is few edits away, or
+/// else one that begins with it, or that it begins with.
 pub(super) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
-    let (distance, best) = candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate, limit), candidate))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance <= limit).then(|| format!("did you mean {best:?}?"))
+    let rank = |candidate: &str| match distance(word, candidate, limit) {
+        distance if distance <= limit => Some(distance),
+        _ if is_beginning(word, candidate) || is_beginning(candidate, word) => Some(limit + 1),
+        _ => None,
+    };
+    let ranked = candidates.into_iter().filter_map(|candidate| Some((rank(candidate)?, candidate)));
+    let (_, best) = ranked.min_by_key(|(rank, _)| *rank)?;
+    Some(format!("did you mean {best:?}?"))
+}
+
+fn is_beginning(beginning: &str, whole: &str) -> bool {
+    beginning.len() >= BEGINNING_OCTETS_MIN && whole.starts_with(beginning)
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) between two words, case ignored; more
@@ -46,6 +57,8 @@ mod tests {
         assert_eq!(did_you_mean("sourc", keys).as_deref(), Some(r#"did you mean "source"?"#));
         assert_eq!(did_you_mean("Remtoe", keys).as_deref(), Some(r#"did you mean "remote"?"#));
         assert_eq!(did_you_mean("mut", keys).as_deref(), Some(r#"did you mean "mtu"?"#));
+        assert_eq!(did_you_mean("prot", keys).as_deref(), Some(r#"did you mean "protection"?"#));
+        assert_eq!(did_you_mean("mtu_v4", keys).as_deref(), Some(r#"did you mean "mtu"?"#));
         assert_eq!(did_you_mean("x", keys), None);
         assert_eq!(did_you_mean("banana", keys), None);
         assert_eq!(did_you_mean("", []), None);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Config, Diagnostic, KeyFileError, Severity};
+use super::{Config, Diagnostic, PrivateFileError, Severity};
 
 /// An underlay and an overlay port, with the addresses that the documentation ranges give.
 const PORTS: &str = r#"
@@ -35,7 +35,7 @@ fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
 
 /// Contents by name: `…-128.key` and `…-256.key` have the length that the algorithm takes, all
 /// octets the first letter of the name.
-fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let name = path.file_name().unwrap().to_str().unwrap();
     let octet = if name.starts_with("zero") { 0 } else { name.as_bytes()[0] | 0x80 };
     if name.ends_with("-128.key") {
@@ -44,7 +44,7 @@ fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         Ok(Zeroizing::new(vec![octet; 36]))
     } else {
         let error = io::Error::from(io::ErrorKind::NotFound);
-        Err(KeyFileError::Io { path: path.to_path_buf(), error })
+        Err(PrivateFileError::Io { path: path.to_path_buf(), error })
     }
 }
 

@@ -18,8 +18,8 @@ use super::{Quoted, Rate};
 
 /// After so long without a too-big message the link's own MTU is tried again (RFC 1191 6.3).
 const AGEING: Duration = Duration::from_secs(600);
-/// The least IPv4 path MTU believed: each host takes 576 octets (RFC 1122 3.3.2), no link in use has
-/// less, and below it the overhead of ESP would eat the packet.
+/// The least IPv4 path MTU believed: each host takes 576 octets (RFC 1122 3.3.2), no link in use
+/// has less, and below it the overhead of ESP would eat the packet.
 const FLOOR_V4: u16 = 576;
 /// RFC 8201 4: a message that reports less must be discarded.
 #[expect(clippy::cast_possible_truncation, reason = "1280")]
@@ -274,8 +274,7 @@ impl TooBig {
     fn parse_v6(packet: &[u8]) -> Result<(IpAddr, u32, &[u8]), PmtuDrop> {
         let packet = ip6::Packet::new_checked(packet).map_err(|_| PmtuDrop::Malformed)?;
         let (src, dst, payload) = (packet.src(), packet.dst(), packet.payload());
-        let upper =
-            ext::upper(packet.next_header(), payload).map_err(|_| PmtuDrop::Malformed)?;
+        let upper = ext::upper(packet.next_header(), payload).map_err(|_| PmtuDrop::Malformed)?;
         if upper.fragment.is_some_and(|(_, fragment)| fragment.is_partial()) {
             return Err(PmtuDrop::Malformed);
         }

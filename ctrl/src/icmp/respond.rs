@@ -1,6 +1,6 @@
 //! Answers to packets that are addressed to the gateway and that nothing else took.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use thiserror::Error;
 use wire::ip6::ext;
@@ -47,8 +47,8 @@ pub enum Unanswered {
     Nothing,
 }
 
-/// The answer to a whole IPv4 or IPv6 packet that came to one of our unicast addresses: an IP packet
-/// from that address, TTL 64.
+/// The answer to a whole IPv4 or IPv6 packet that came to one of our unicast addresses: an IP
+/// packet from that address, TTL 64.
 ///
 /// - echo request: echo reply with the same identifier, sequence number, data and DSCP (RFC 1122
 ///   3.2.2.6, RFC 4443 4.2); options are not returned;
@@ -78,7 +78,8 @@ fn respond_v4(bytes: &[u8]) -> Result<Vec<u8>, Unanswered> {
     // Who may not be sent an error may not be sent an echo reply either: both go to the source.
     icmp::may_send_error(&packet, None).map_err(Silence::V4)?;
     let (us, peer, quoted) = (packet.dst(), packet.src(), packet.as_bytes());
-    let unreachable = |code| error::emit_v4(&packet, us, &icmp::Message::Unreachable { code, quoted });
+    let unreachable =
+        |code| error::emit_v4(&packet, us, &icmp::Message::Unreachable { code, quoted });
     match packet.protocol() {
         IpProto::ICMP => {
             let request = icmp::Message::parse(packet.payload());
@@ -113,8 +114,7 @@ fn respond_v6(bytes: &[u8]) -> Result<Vec<u8>, Unanswered> {
         return Err(Silence::V6(icmp6::Silence::Destination).into());
     }
     let payload = packet.payload();
-    let upper =
-        ext::upper(packet.next_header(), payload).map_err(|_| Unanswered::Malformed)?;
+    let upper = ext::upper(packet.next_header(), payload).map_err(|_| Unanswered::Malformed)?;
     if upper.fragment.is_some_and(|(_, fragment)| fragment.is_partial()) {
         return Err(Unanswered::Fragment);
     }
@@ -156,10 +156,7 @@ fn echo_v6(
 }
 
 /// A broken datagram is dropped in silence, whether its port is open or not (RFC 1122 4.1.3.4).
-fn check_udp(
-    bytes: &[u8],
-    verify: impl Fn(&udp::Packet<&[u8]>) -> bool,
-) -> Result<(), Unanswered> {
+fn check_udp(bytes: &[u8], verify: impl Fn(&udp::Packet<&[u8]>) -> bool) -> Result<(), Unanswered> {
     let datagram = udp::Packet::new_checked(bytes).map_err(|_| Unanswered::Malformed)?;
     if verify(&datagram) { Ok(()) } else { Err(Unanswered::Malformed) }
 }
@@ -171,7 +168,11 @@ fn next_header_at(first: IpProto, payload: &[u8], upper: usize) -> u32 {
     while let Some(&[next, words]) = payload[at..upper].first_chunk::<2>() {
         let fixed = u32::try_from(ip6::HEADER_LEN + at);
         field = fixed.unwrap_or(NEXT_HEADER_AT);
-        at += if kind == IpProto::FRAGMENT { ext::FRAGMENT_LEN } else { (usize::from(words) + 1) * 8 };
+        at += if kind == IpProto::FRAGMENT {
+            ext::FRAGMENT_LEN
+        } else {
+            (usize::from(words) + 1) * 8
+        };
         kind = IpProto(next);
     }
     field

@@ -44,7 +44,9 @@ impl InterfaceConfig {
     /// Whether a single other station on this link can have the address.
     pub(super) fn can_be_neighbor(&self, address: IpAddr) -> bool {
         let (single, link_local) = match address {
-            IpAddr::V4(v4) => (!v4.is_multicast() && !v4.is_broadcast() && !v4.is_loopback(), false),
+            IpAddr::V4(v4) => {
+                (!v4.is_multicast() && !v4.is_broadcast() && !v4.is_loopback(), false)
+            }
             IpAddr::V6(v6) => (!v6.is_multicast() && !v6.is_loopback(), v6.is_unicast_link_local()),
         };
         if !single || address.is_unspecified() || self.is_own(address) {
@@ -62,7 +64,8 @@ impl InterfaceConfig {
 fn is_host_of(prefix: IpPrefix, address: IpAddr) -> bool {
     match (prefix, address) {
         (IpPrefix::V4(prefix), IpAddr::V4(v4)) => {
-            let reserved = prefix.broadcast().is_some_and(|last| last == v4 || prefix.network() == v4);
+            let reserved =
+                prefix.broadcast().is_some_and(|last| last == v4 || prefix.network() == v4);
             prefix.contains(v4) && !reserved
         }
         (prefix, address) => prefix.contains(address),

@@ -1,17 +1,16 @@
 //! The states of a neighbour: RFC 4861 7.3 and appendix C, as a pure function.
 //!
 //! ```text
-//!                 answer                   time                 time, wanted
-//!  [Incomplete] ---------> [Reachable] ------------> [Stale] ---------------> [Probe]
-//!     ^  | 3 unanswered       ^    `--------------------------- wanted ---------^ |
-//!     |  v                    `------------------- answer -----------------------'|
-//!  [Failed] < hold-down                                                           |
-//!     ^ `- time: gone, or Incomplete if pinned       3 unanswered: gone, or       |
-//!     `-----------------------------------------     Incomplete if pinned --------'
+//!   Incomplete -- answer -----> Reachable       3 questions, no answer --> Failed
+//!   Reachable --- time -------> Probe if wanted, else Stale
+//!   Stale ------- time -------> Probe if wanted, else gone
+//!   Probe ------- answer -----> Reachable       3 questions, no answer --> Incomplete, or gone
+//!   Failed ------ hold-down --> Incomplete if pinned, else gone
+//!   any --------- told anew --> Stale: known, to be confirmed
 //! ```
 //!
-//! DELAY of the RFC is the part of `Stale` that ends in a probe: nobody reports the use of an entry,
-//! so that a neighbour which is wanted is probed when it gets old, used or not.
+//! DELAY of the RFC is the `Stale` that ends in a probe: nobody reports the use of an entry, so a
+//! neighbour which is wanted is probed when it gets old, used or not.
 
 /// What is known of a neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

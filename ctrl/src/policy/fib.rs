@@ -37,7 +37,7 @@ pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
 /// The overlay's table: subnets of ports and tunnels, routes, IPsec policies, own addresses.
 pub(super) fn overlay(build: &mut Build<'_>, underlay: &Fib) -> Fib {
     let mut routes = Routes::new();
-    ipsec::policy_routes(build, underlay, |prefix, index| insert(&mut routes, prefix, index));
+    ipsec::policy_routes(build, |prefix, index| insert(&mut routes, prefix, index));
     connected(build, Role::Overlay, &mut routes);
     for index in 0..build.config.tunnels.len() {
         let id = TunnelId(u16::try_from(index).unwrap_or(u16::MAX));
@@ -62,13 +62,12 @@ fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
 }
 
 fn build_fib(routes: &Routes) -> Fib {
-    let next = |index: &u32| Next::new(*index);
-    let v4 = routes.iter().filter_map(|((network, len), index)| match network {
-        IpAddr::V4(a) => Some((Prefix::new(a.to_bits(), *len)?, next(index)?)),
+        let v4 = routes.iter().filter_map(|((network, len), index)| match network {
+        IpAddr::V4(a) => Some((Prefix::new(a.to_bits(), *len)?, Next(*index))),
         IpAddr::V6(_) => None,
     });
     let v6 = routes.iter().filter_map(|((network, len), index)| match network {
-        IpAddr::V6(a) => Some((Prefix::new(a.to_bits(), *len)?, next(index)?)),
+        IpAddr::V6(a) => Some((Prefix::new(a.to_bits(), *len)?, Next(*index))),
         IpAddr::V4(_) => None,
     });
     // The configuration's own limit is below that of the tables.

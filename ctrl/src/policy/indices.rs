@@ -48,6 +48,11 @@ impl Indices {
         index
     }
 
+    /// The index of `key`, if it has one.
+    pub fn find(&self, key: &AdjacencyKey) -> Option<u32> {
+        self.by_key.get(key).copied()
+    }
+
     /// What `index` is for.
     pub fn key(&self, index: u32) -> Option<&AdjacencyKey> {
         self.keys.get(index as usize)

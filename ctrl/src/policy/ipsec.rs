@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
-use dataplane::packet::NONE;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy};
-use dataplane::tables::policy::{Action, FlowKey, Selector};
+use dataplane::tables::fib::Prefix;
+use dataplane::tables::policy::{ANY_PORT, Action, FlowKey, Networks, Selector};
 use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, SaTable};
 use wire::{IpPrefix, IpProto};
 
@@ -34,40 +34,58 @@ fn of_port(config: &Config, port: PortId) -> impl Iterator<Item = &config::Polic
     config.policies.iter().filter(move |policy| policy.port == port)
 }
 
-/// A selector as the cores see it.
-fn selector(select: &config::Selector) -> Selector {
-    let (protocol, src_ports, dst_ports) = match select.upper {
-        UpperLayer::Any => (None, 0..=u16::MAX, 0..=u16::MAX),
-        UpperLayer::Protocol(protocol) => (Some(protocol), 0..=u16::MAX, 0..=u16::MAX),
+/// A selector as the cores see it; none if it mixes families, which the configuration refuses.
+fn selector(select: &config::Selector) -> Option<Selector> {
+    let v4 = |prefix: wire::Ipv4Prefix| Prefix::new(prefix.network().to_bits(), prefix.len());
+    let v6 = |prefix: wire::Ipv6Prefix| Prefix::new(prefix.network().to_bits(), prefix.len());
+    let networks = match (select.src, select.dst) {
+        (IpPrefix::V4(src), IpPrefix::V4(dst)) => Networks::V4 { src: v4(src)?, dst: v4(dst)? },
+        (IpPrefix::V6(src), IpPrefix::V6(dst)) => Networks::V6 { src: v6(src)?, dst: v6(dst)? },
+        _ => return None,
+    };
+    let (proto, src_ports, dst_ports) = match select.upper {
+        UpperLayer::Any => (None, ANY_PORT, ANY_PORT),
+        UpperLayer::Protocol(protocol) => (Some(protocol), ANY_PORT, ANY_PORT),
         UpperLayer::Ports { protocol, src, dst } => {
             (Some(protocol), src.first()..=src.last(), dst.first()..=dst.last())
         }
     };
-    Selector::new(select.src, select.dst, protocol, src_ports, dst_ports)
+    Some(Selector { networks, proto, src_ports, dst_ports })
+}
+
+/// Selectors as a policy that bypasses what any of them selects.
+fn any_of(selectors: impl Iterator<Item = Selector>) -> Policy {
+    Policy::new(selectors.map(|s| (s, Action::Bypass)).collect()).unwrap_or_default()
 }
 
 /// All policies, by policy index.
-pub(super) fn policies(build: &mut Build<'_>, _underlay: &Fib) -> Vec<Policy> {
+pub(super) fn policies(build: &mut Build<'_>, underlay: &Fib) -> Vec<Policy> {
     let config = build.config;
-    let rules = |port| {
-        of_port(config, port)
-            .map(|policy| {
-                let action = match policy.action {
-                    config::Action::Protect { .. } => Action::Protect,
-                    config::Action::Bypass => Action::Bypass,
-                    config::Action::Discard => Action::Discard,
-                };
-                (selector(&policy.select), action)
-            })
-            .collect()
-    };
-    policy_ports(config).into_iter().map(|port| Policy::new(rules(port))).collect()
+    let mut policies = Vec::new();
+    for port in policy_ports(config) {
+        let mut rules = Vec::new();
+        for policy in of_port(config, port) {
+            let action = match policy.action {
+                config::Action::Protect { profile, remote } => {
+                    Action::Protect { adjacency: rule(build, policy, profile, remote, underlay) }
+                }
+                config::Action::Bypass => Action::Bypass,
+                config::Action::Discard => Action::Discard,
+            };
+            rules.extend(selector(&policy.select).map(|selector| (selector, action)));
+        }
+        policies.push(Policy::new(rules).unwrap_or_default());
+    }
+    policies
 }
 
 /// What the policy of `source` says of GRE between two outer addresses.
 pub(super) fn guard_of_gre(config: &Config, source: PortId, local: IpAddr, peer: IpAddr) -> Guard {
-    let gre = FlowKey { src: local, dst: peer, protocol: IpProto::GRE.0, ports: None };
-    let rule = of_port(config, source).find(|policy| selector(&policy.select).matches(&gre));
+    let gre = FlowKey { src: local, dst: peer, proto: IpProto::GRE.0, ports: None };
+    let selects = |policy: &&config::Policy| {
+        any_of(selector(&policy.select).into_iter()).classify(&gre).is_some()
+    };
+    let rule = of_port(config, source).find(selects);
     match rule.map(|policy| policy.action) {
         Some(config::Action::Protect { profile, remote }) => Guard::Protect(profile, remote),
         Some(config::Action::Discard) => Guard::Discard,
@@ -76,18 +94,11 @@ pub(super) fn guard_of_gre(config: &Config, source: PortId, local: IpAddr, peer:
 }
 
 /// Routes of the overlay that lead into a port's policy: the destinations of its rules.
-pub(super) fn policy_routes(
-    build: &mut Build<'_>,
-    underlay: &Fib,
-    mut insert: impl FnMut(IpPrefix, u32),
-) {
+pub(super) fn policy_routes(build: &mut Build<'_>, mut insert: impl FnMut(IpPrefix, u32)) {
     let config = build.config;
-    for port in policy_ports(config) {
-        let rules: Vec<u32> =
-            of_port(config, port).map(|policy| rule(build, policy, underlay)).collect();
-        let policy = policy_index(config, port).unwrap_or(NONE);
-        let adjacency = Adjacency::Policy { policy, rules: rules.into_boxed_slice() };
-        let index = build.set(AdjacencyKey::Policy(port_interface(port)), adjacency);
+    for (port, policy) in policy_ports(config).into_iter().zip(0u32..) {
+        let key = AdjacencyKey::Policy(port_interface(port));
+        let index = build.set(key, Adjacency::Policy(policy));
         for policy in of_port(config, port).filter(|policy| is_for_hosts(config, policy)) {
             insert(policy.select.dst, index);
         }
@@ -102,17 +113,24 @@ fn is_for_hosts(config: &Config, policy: &config::Policy) -> bool {
         && port.addresses.iter().any(|a| policy.select.src.contains(a.address())))
 }
 
-/// What a rule leads to; [`NONE`] where nothing is rewritten.
-fn rule(build: &mut Build<'_>, policy: &config::Policy, underlay: &Fib) -> u32 {
-    let config::Action::Protect { profile, remote } = policy.action else { return NONE };
+/// The adjacency of a rule that protects: a template without GRE.
+fn rule(
+    build: &mut Build<'_>,
+    policy: &config::Policy,
+    profile: ProfileId,
+    remote: IpAddr,
+    underlay: &Fib,
+) -> u32 {
     let interface = port_interface(policy.port);
     let port = &build.config.ports[policy.port.index()];
-    let family = |a: &&config::IfAddr| a.address().is_ipv4() == remote.is_ipv4();
-    let Some(local) = port.addresses.iter().find(family).map(|a| a.address()) else {
+    let mut addresses = port.addresses.iter().map(|a| a.address());
+    let Some(local) = addresses.find(|a| a.is_ipv4() == remote.is_ipv4()) else {
         return build.drop(DropReason::NoRoute);
     };
     let local = build.known.sas.outbound(profile, remote).map_or(local, |sa| sa.manual.local);
-    let route = Route { interface, local, outer: remote, underlay };
+    let key = AdjacencyKey::PolicyPeer(interface, profile.0, remote);
+    let index = build.memory.indices.of(key.clone());
+    let route = Route { interface, local, outer: remote, underlay, index };
     let name = port.name.clone();
     let adjacency = tunnels::template(build, &route, Some(profile), |build, link, esp| EncapSpec {
         interface,
@@ -132,7 +150,7 @@ fn rule(build: &mut Build<'_>, policy: &config::Policy, underlay: &Fib) -> u32 {
         clamp_mss: true,
         sent: build.counters(&name, remote).sent,
     });
-    build.set(AdjacencyKey::PolicyPeer(interface, profile.0, remote), adjacency)
+    build.set(key, adjacency)
 }
 
 /// All SAs.
@@ -162,15 +180,16 @@ fn allows_gre(config: &Config, entry: &Entry) -> bool {
 
 /// Selectors of the policies that an inbound SA serves, as its packets show them: the policies'
 /// own, reversed.
-fn inbound_selectors(config: &Config, entry: &Entry) -> Vec<Selector> {
+fn inbound_selectors(config: &Config, entry: &Entry) -> Policy {
     let sa = &entry.manual;
     if entry.profile.mode != EspMode::Tunnel {
-        return Vec::new();
+        return Policy::default();
     }
     let serves = |policy: &&config::Policy| {
         let profile: ProfileId = sa.profile;
         matches!(policy.action, config::Action::Protect { profile: p, remote }
             if p == profile && remote == sa.remote)
     };
-    config.policies.iter().filter(serves).map(|p| selector(&p.select).reversed()).collect()
+    let selectors = config.policies.iter().filter(serves).map(|p| selector(&p.select));
+    any_of(selectors.flatten().map(Selector::reversed))
 }

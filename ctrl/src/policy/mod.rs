@@ -10,8 +10,6 @@ mod indices;
 mod ipsec;
 mod multicast;
 mod tunnels;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -20,7 +18,7 @@ use std::sync::Arc;
 use dataplane::counters::{Traffic, traffic};
 use dataplane::drops::DropReason;
 use dataplane::tables::{
-    Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, SaTable, Tables,
+    Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables,
 };
 use wire::MacAddr;
 
@@ -29,6 +27,7 @@ use crate::sas::Sas;
 
 pub use fib::RouteCache;
 pub use indices::{AdjacencyKey, Indices};
+pub use tunnels::{Guard, guard, peers as tunnel_peers};
 
 /// What is known at run time, beside the configuration.
 pub struct Known<'a> {
@@ -82,6 +81,8 @@ pub struct Compiled {
     pub tables: Tables,
     /// Next hops (interface, address) that tunnels and routes need resolved.
     pub needed: BTreeSet<(u16, IpAddr)>,
+    /// Adjacencies of tunnels and policies that wait for a next hop, and for which.
+    pub unresolved: HashMap<u32, (u16, IpAddr)>,
 }
 
 /// The interface index of a port.
@@ -105,17 +106,18 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
         interfaces: &interfaces,
         adjacencies: HashMap::new(),
         needed: BTreeSet::new(),
+        unresolved: HashMap::new(),
         memory,
         cores,
     };
     let underlay = fib::underlay(&mut build);
     let tunnels = tunnels::tunnel_map(&mut build, &underlay);
     let policies = ipsec::policies(&mut build, &underlay);
-    let multicast = multicast::rules(&mut build, &underlay);
+    let multicast = multicast::rules(&mut build);
     let overlay = fib::overlay(&mut build, &underlay);
     let neighbors = build.neighbors();
     let sas = ipsec::sa_table(&build);
-    let Build { adjacencies, needed, .. } = build;
+    let Build { adjacencies, needed, unresolved, .. } = build;
     let adjacencies = memory.indices.table(adjacencies);
     let tables = Tables {
         generation: memory.generation,
@@ -129,7 +131,7 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
         policies: Arc::new(policies),
         multicast: Arc::new(multicast),
     };
-    Compiled { tables, needed }
+    Compiled { tables, needed, unresolved }
 }
 
 /// A compilation under way.
@@ -139,6 +141,7 @@ struct Build<'a> {
     interfaces: &'a Interfaces,
     adjacencies: HashMap<u32, Adjacency>,
     needed: BTreeSet<(u16, IpAddr)>,
+    unresolved: HashMap<u32, (u16, IpAddr)>,
     memory: &'a mut Memory,
     cores: usize,
 }

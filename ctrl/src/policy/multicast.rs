@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::packet::NONE;
-use dataplane::tables::{Fib, MulticastRule, Replica, ReplicationList};
+use dataplane::tables::{MulticastRule, Replica, ReplicationList};
 
 use crate::config::{Config, Group, Interface, Multicast, TunnelId, TunnelMode};
 
@@ -11,7 +11,7 @@ use super::indices::AdjacencyKey;
 use super::{Build, Memory, port_interface, tunnel_interface};
 
 /// All rules; of overlapping groups the longest prefix comes first.
-pub(super) fn rules(build: &mut Build<'_>, _underlay: &Fib) -> Vec<MulticastRule> {
+pub(super) fn rules(build: &mut Build<'_>) -> Vec<MulticastRule> {
     let config = build.config;
     let mut rules = Vec::new();
     for rule in &config.multicast {

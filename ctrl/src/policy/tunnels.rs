@@ -18,7 +18,7 @@ use super::{Build, ipsec, tunnel_interface};
 
 /// How packets to a peer leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
+pub enum Guard {
     /// In clear.
     Clear,
     /// By the SA of this profile with this address, which need not be the peer's own.
@@ -28,7 +28,7 @@ pub(super) enum Guard {
 }
 
 /// The NBMA addresses of a tunnel's peers.
-pub(super) fn peers(tunnel: &Tunnel) -> Vec<IpAddr> {
+pub fn peers(tunnel: &Tunnel) -> Vec<IpAddr> {
     let mut peers: Vec<IpAddr> = match &tunnel.mode {
         TunnelMode::Gre { remote, .. } => vec![*remote],
         TunnelMode::Mgre { map, multicast } => {
@@ -54,13 +54,13 @@ pub(super) fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, underlay: 
     let adjacency = match guard(build.config, tunnel, nbma) {
         Guard::Discard => Adjacency::Drop(DropReason::PolicyDiscard),
         Guard::Clear => {
-            let route = Route { interface, local: tunnel.local, outer: nbma, underlay };
+            let route = Route { interface, local: tunnel.local, outer: nbma, underlay, index };
             template(build, &route, None, |build, link, esp| {
                 spec(build, tunnel, id, nbma, link, esp, index)
             })
         }
         Guard::Protect(profile, outer) => {
-            let route = Route { interface, local: tunnel.local, outer, underlay };
+            let route = Route { interface, local: tunnel.local, outer, underlay, index };
             template(build, &route, Some(profile), |build, link, esp| {
                 spec(build, tunnel, id, nbma, link, esp, index)
             })
@@ -79,6 +79,8 @@ pub(super) struct Route<'a> {
     pub(super) outer: IpAddr,
     /// The underlay's table.
     pub(super) underlay: &'a Fib,
+    /// Index of the adjacency that the template is for.
+    pub(super) index: u32,
 }
 
 /// A template, or why there is none: no SA comes first, so that nothing waits for a neighbour only
@@ -114,7 +116,10 @@ pub(super) fn template(
     };
     build.needed.insert((interface, next_hop));
     match build.link(interface, next_hop) {
-        None => Adjacency::Unresolved { interface },
+        None => {
+            build.unresolved.insert(route.index, (interface, next_hop));
+            Adjacency::Unresolved { interface }
+        }
         Some(link) => {
             let mut spec = spec(build, link, esp);
             (spec.local, spec.remote) = (route.local, outer);
@@ -184,7 +189,7 @@ fn spec(
 }
 
 /// What the profile of the tunnel, or the policy of its source port, says about packets to a peer.
-pub(super) fn guard(config: &config::Config, tunnel: &Tunnel, nbma: IpAddr) -> Guard {
+pub fn guard(config: &config::Config, tunnel: &Tunnel, nbma: IpAddr) -> Guard {
     match tunnel.protection {
         Some(profile) => Guard::Protect(profile, nbma),
         None => ipsec::guard_of_gre(config, tunnel.source, tunnel.local, nbma),

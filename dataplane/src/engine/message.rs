@@ -14,6 +14,8 @@ pub enum Command {
     Publish(Arc<Tables>),
     /// Change the SAs that a stage of this core owns.
     Sa(SaCommand),
+    /// Forget fragments that wait for the rest of their datagram.
+    ClearReassembly,
     /// Feed a packet of the control thread into `lookup`.
     Inject(Packet),
 }

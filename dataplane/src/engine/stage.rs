@@ -26,6 +26,9 @@ pub trait Stage: Send {
     /// Takes over an SA, or gives it up; only the stages that own SA state are asked.
     fn apply(&mut self, _command: SaCommand, _context: &mut Context<'_>) {}
 
+    /// Gives up packets that the stage holds back, as drops.
+    fn clear(&mut self, _out: &mut Outputs) {}
+
     /// Called in every turn, even without packets.
     fn polls(&self) -> bool {
         false
@@ -37,7 +40,7 @@ pub trait Stage: Send {
 pub enum SaCommand {
     /// Start to accept packets of this SA.
     InstallInbound(Arc<InboundSa>),
-    /// Start to number packets of this SA, from 1.
+    /// Start to number packets of this SA: from 1, or on from where its last owner stopped.
     InstallOutbound(Arc<OutboundSa>),
     /// Forget the inbound SA in this slot.
     RetireInbound(u32),
@@ -66,7 +69,7 @@ pub struct Outputs {
     pub(super) ports: [Vec<Packet>; OUTPUTS_MAX],
     pub(super) dropped: Vec<Mbuf>,
     pub(super) counters: Arc<StageCounters>,
-    /// Packets that the stage made (copies, fragments) less those it consumed (reassembled).
+    /// Packets that the stage made (received, copied, cut) less those that it keeps or sent.
     pub(super) made: i64,
 }
 
@@ -109,11 +112,10 @@ impl Outputs {
     /// Frees a buffer that has served its purpose; not a drop.
     #[inline]
     pub fn consume(&mut self, packet: Packet) {
-        self.made -= 1;
         self.dropped.push(packet.mbuf);
     }
 
-    /// Says that the stage made (or, negative, keeps or merged) packets, for the debug balance.
+    /// Says that the stage made (or, negative, keeps or sent) packets, for the debug balance.
     #[inline]
     pub fn made(&mut self, packets: i64) {
         self.made += packets;

@@ -186,6 +186,13 @@ impl Worker {
                 let old = std::mem::replace(&mut self.tables, tables);
                 self.events.push(Event::Retired(old));
             }
+            Command::ClearReassembly => {
+                for node in &mut self.nodes {
+                    node.stage.clear(&mut node.out);
+                    node.out.made = 0;
+                    dpdk::Mbuf::free_bulk(&mut node.out.dropped);
+                }
+            }
             Command::Inject(packet) => match self.node_of(StageKind::Lookup) {
                 Some(node) => self.nodes[node].input.push(packet),
                 None => self.ring_full.drops[DropReason::NoStage as usize].add(1),
@@ -236,7 +243,8 @@ impl Worker {
         );
         node.out.made = 0;
         dpdk::Mbuf::free_bulk(&mut node.out.dropped);
-        let packets = packets_in.max(packets_out);
+        // What `rx` polls comes from nowhere.
+        let packets = if packets_in > 0 { packets_in } else { packets_out };
         if packets > 0 {
             let counters = &node.out.counters;
             counters.calls.add(1);

@@ -281,7 +281,18 @@ fn number() -> impl Strategy<Value = i64> {
 }
 
 fn starts() -> impl Strategy<Value = u64> {
-    select(vec![0, 1, 64, 4096, 1 << 31, LAST32 - 20, 1 << 32, (1 << 32) + 70, 1 << 33, (5 << 32) - 1])
+    select(vec![
+        0,
+        1,
+        64,
+        4096,
+        1 << 31,
+        LAST32 - 20,
+        1 << 32,
+        (1 << 32) + 70,
+        1 << 33,
+        (5 << 32) - 1,
+    ])
 }
 
 proptest! {

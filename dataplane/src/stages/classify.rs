@@ -78,6 +78,8 @@ fn frame(tables: &Tables, packet: &mut Packet) -> Result<usize, DropReason> {
     packet.meta.layer = Layer::Ip;
     packet.meta.ether_type = link.ether_type.0;
     match interface.role {
+        // Of link-layer broadcasts only what is one for IP, too (RFC 1812 section 5.3.4).
+        Role::Overlay if link.dst.is_group() && !facts.is_group() => Err(DropReason::NotOurMac),
         Role::Overlay => Ok(overlay(packet)),
         Role::Underlay if link.dst.is_group() => Err(DropReason::UnderlayTransit),
         Role::Underlay => underlay_packet(tables, interface, packet, &facts),

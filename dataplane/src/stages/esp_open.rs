@@ -95,13 +95,7 @@ impl Stage for EspOpen {
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
         match command {
-            SaCommand::InstallInbound(sa) => {
-                let slot = sa.slot as usize;
-                if self.inbound.len() <= slot {
-                    self.inbound.resize_with(slot + 1, || None);
-                }
-                self.inbound[slot] = Some(Inbound::new(sa));
-            }
+            SaCommand::InstallInbound(sa) => self.install(sa, context),
             SaCommand::RetireInbound(slot) => {
                 if let Some(state) = self.inbound.get_mut(slot as usize).and_then(Option::take) {
                     context.events.push(Event::RetiredInbound(state.sa));
@@ -113,6 +107,21 @@ impl Stage for EspOpen {
 }
 
 impl EspOpen {
+    /// An SA that is here already keeps its window: an empty one would take replays.
+    fn install(&mut self, sa: Arc<InboundSa>, context: &mut Context<'_>) {
+        let slot = sa.slot as usize;
+        if self.inbound.len() <= slot {
+            self.inbound.resize_with(slot + 1, || None);
+        }
+        let state = &mut self.inbound[slot];
+        if state.as_ref().is_some_and(|state| Arc::ptr_eq(&state.sa, &sa)) {
+            return;
+        }
+        if let Some(old) = state.replace(Inbound::new(sa)) {
+            context.events.push(Event::RetiredInbound(old.sa));
+        }
+    }
+
     fn state(&mut self, slot: u32) -> Result<&mut Inbound, DropReason> {
         let state = self.inbound.get_mut(slot as usize).and_then(Option::as_mut);
         state.ok_or(DropReason::SaGone)
@@ -284,7 +293,8 @@ fn inner_ip(
     if let Some(reason) = facts.martian() {
         return Err(reason);
     }
-    if context.tables.interfaces.is_underlay_local(facts.dst) {
+    let ours = |address| context.tables.interfaces.is_underlay_local(address);
+    if ours(facts.src) || ours(facts.dst) {
         return Err(DropReason::InnerLoop);
     }
     let outer = packet.meta.outer_tos;

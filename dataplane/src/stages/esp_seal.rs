@@ -45,7 +45,7 @@ impl Stage for EspSeal {
 /// The job of one packet, and its SA noted in the metadata; none if the SA is gone or the buffer
 /// cannot be written, so that nothing is sent unsealed.
 fn job<'a>(packet: &'a mut Packet, slot: u32, sas: &'a SaTable) -> Option<SealJob<'a>> {
-    let sa = sas.outbound(slot)?;
+    let sa = sas.outbound(slot).filter(|_| packet.mbuf.is_contiguous())?;
     let esp = usize::from(packet.meta.l4);
     let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
     let spi = u32::from_be_bytes(*header.first_chunk()?);

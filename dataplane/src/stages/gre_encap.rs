@@ -42,6 +42,14 @@ struct Outbound {
 }
 
 impl Outbound {
+    /// Goes on where the SA's last owner stopped, be it this core or another: no matter how often
+    /// an SA is installed, its key sees each IV once.
+    fn new(sa: Arc<OutboundSa>) -> Self {
+        let sequence = sa.counters.sequence.value();
+        let octets = sa.counters.traffic.octets.value();
+        Outbound { sa, sequence, octets, expired: false }
+    }
+
     /// The next sequence number, or why there is none. An SA that stopped stays stopped.
     fn next(&mut self, octets: usize, now: u64) -> Result<u64, DropReason> {
         let limit = if self.sa.esn { u64::MAX } else { u64::from(u32::MAX) };
@@ -110,7 +118,7 @@ impl GreEncap {
         }
         let gre_sequence = self.gre_sequence(encap, packet.meta.adjacency);
         let len = usize::from(encap.len);
-        if packet.mbuf.prepend(len).is_none() {
+        if !packet.mbuf.is_contiguous() || packet.mbuf.prepend(len).is_none() {
             return out.drop(packet, DropReason::NoRoom);
         }
         let Some(data) = packet.mbuf.data_mut() else {
@@ -145,6 +153,16 @@ impl GreEncap {
             out.push(gre_encap::FRAGMENT, packet);
         } else {
             out.push(gre_encap::TX, packet);
+        }
+    }
+
+    fn install(&mut self, sa: Arc<OutboundSa>, context: &mut Context<'_>) {
+        let slot = sa.slot as usize;
+        if self.outbound.len() <= slot {
+            self.outbound.resize_with(slot + 1, || None);
+        }
+        if let Some(old) = self.outbound[slot].replace(Outbound::new(sa)) {
+            context.events.push(Event::RetiredOutbound(old.sa));
         }
     }
 
@@ -192,13 +210,7 @@ impl Stage for GreEncap {
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
         match command {
-            SaCommand::InstallOutbound(sa) => {
-                let slot = sa.slot as usize;
-                if self.outbound.len() <= slot {
-                    self.outbound.resize_with(slot + 1, || None);
-                }
-                self.outbound[slot] = Some(Outbound { sa, sequence: 0, octets: 0, expired: false });
-            }
+            SaCommand::InstallOutbound(sa) => self.install(sa, context),
             SaCommand::RetireOutbound(slot) => {
                 if let Some(state) = self.outbound.get_mut(slot as usize).and_then(Option::take) {
                     context.events.push(Event::RetiredOutbound(state.sa));

@@ -84,7 +84,9 @@ fn route(context: &Context<'_>, mut packet: Packet, next: Option<Next>, out: &mu
             packet.meta.adjacency = NONE;
             return out.push(lookup::REPLICATE, packet);
         }
+        let underlay = packet.meta.flags.has(Flags::UNDERLAY);
         let index = match facts.src {
+            _ if underlay => context.tables.underlay.lookup(facts.dst),
             std::net::IpAddr::V4(_) => next.map(|next| next.0),
             std::net::IpAddr::V6(_) => context.tables.overlay.lookup(facts.dst),
         };
@@ -118,7 +120,9 @@ fn send(context: &Context<'_>, mut packet: Packet, facts: Option<&IpFacts>, out:
             Adjacency::Neighbor(l2) => return to_neighbor(packet, facts, l2, out),
             Adjacency::Replicate(_) => return out.push(lookup::REPLICATE, packet),
             Adjacency::Group(members) => {
-                packet.meta.adjacency = members[packet.meta.flow as usize % members.len()];
+                let member = (packet.meta.flow as usize).checked_rem(members.len());
+                let Some(member) = member else { break };
+                packet.meta.adjacency = members[member];
             }
             Adjacency::Connected { interface } => {
                 let neighbor = facts.and_then(|f| context.tables.neighbors.get(&(*interface, f.dst)));
@@ -127,8 +131,8 @@ fn send(context: &Context<'_>, mut packet: Packet, facts: Option<&IpFacts>, out:
                     None => return punt(packet, PuntReason::Unresolved, out),
                 }
             }
-            Adjacency::Policy { policy, rules } => {
-                match by_policy(context.tables, &packet, facts, *policy, rules) {
+            Adjacency::Policy(policy) => {
+                match by_policy(context.tables, &packet, facts, *policy) {
                     Ok(adjacency) => packet.meta.adjacency = adjacency,
                     Err(reason) => return out.drop(packet, reason),
                 }
@@ -143,7 +147,6 @@ fn by_policy(
     packet: &Packet,
     facts: Option<&IpFacts>,
     policy: u32,
-    rules: &[u32],
 ) -> Result<u32, DropReason> {
     let Some((policy, facts)) = tables.policies.get(policy as usize).zip(facts) else {
         return Err(DropReason::NoRoute);
@@ -151,10 +154,10 @@ fn by_policy(
     match policy.classify(&facts.flow_key(packet.mbuf.data())) {
         None => Err(DropReason::NoRoute),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),
-        Some((rule, Action::Bypass)) if rules[rule] == NONE => {
+        Some((_, Action::Bypass)) => {
             tables.underlay.lookup(facts.dst).ok_or(DropReason::NoRoute)
         }
-        Some((rule, _)) => Ok(rules[rule]),
+        Some((_, Action::Protect { adjacency })) => Ok(adjacency),
     }
 }
 

@@ -150,6 +150,14 @@ impl Reassemble {
         let deadline = context.now + context.ticks_per_second / 1000 * self.limits.timeout_ms;
         let datagram = Datagram { pieces: Vec::new(), total: None, end: 0, meta, deadline };
         self.datagrams.insert(*key, datagram);
+        if self.deadlines.len() >= 2 * self.limits.datagrams {
+            // Those of complete datagrams stay until they are due; a flood of them must not pile up.
+            let datagrams = &self.datagrams;
+            let live = |(due, key): &(u64, Key)| {
+                datagrams.get(key).is_some_and(|datagram| datagram.deadline == *due)
+            };
+            self.deadlines.retain(live);
+        }
         self.deadlines.push_back((deadline, *key));
         Ok(())
     }
@@ -241,6 +249,13 @@ impl Stage for Reassemble {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         for packet in input.drain(..) {
             self.fragment(context, packet, out);
+        }
+    }
+
+    fn clear(&mut self, out: &mut Outputs) {
+        let keys: Vec<Key> = self.datagrams.keys().copied().collect();
+        for key in keys {
+            self.discard(&key, DropReason::FragmentTimeout, out);
         }
     }
 

@@ -53,6 +53,8 @@ impl Replicate {
                 return deliver(context.tables, packet, &facts, *receiver, out);
             }
             match packet.mbuf.copy(&self.pool) {
+                // Later stages take a packet for one piece.
+                Some(copy) if !copy.is_contiguous() => out.count_drop(DropReason::NoRoom),
                 Some(mbuf) => {
                     out.made(1);
                     let copy = Packet { mbuf, meta: packet.meta };

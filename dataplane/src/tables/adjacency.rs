@@ -26,13 +26,9 @@ pub enum Adjacency {
     Neighbor(L2Rewrite),
     /// A peer of a tunnel, or the far end of an IPsec SA.
     Tunnel(Box<Encap>),
-    /// Overlay packets that leave by an underlay port, as its policy says.
-    Policy {
-        /// Index into `Tables::policies`.
-        policy: u32,
-        /// What the actions of the policy's rules lead to, by rule.
-        rules: Box<[u32]>,
-    },
+    /// Overlay packets that leave by an underlay port, as its policy says: an index into
+    /// `Tables::policies`.
+    Policy(u32),
     /// Broadcast on a tunnel: replicated to all of its peers.
     Replicate(ReplicationList),
     /// Equal-cost next hops; a flow keeps to one of them.

@@ -34,7 +34,7 @@ const PROTO_IP6: u8 = 41;
 /// What the outer DF bit is (RFC 4301 section 8.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DfPolicy {
-    /// The inner packet's; clear for IPv6, which cannot be fragmented on its way anyhow.
+    /// The inner packet's; set for IPv6, which no router fragments (RFC 8200 section 4.5).
     #[default]
     Copy,
     /// Always set.

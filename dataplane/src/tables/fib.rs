@@ -103,15 +103,20 @@ impl<A: Address> Fib<A> {
     /// The longest match of each address: `out[i]` is what [`lookup`](Self::lookup) says of
     /// `addresses[i]`.
     ///
-    /// Goes level by level over the whole burst, so that its cache misses overlap and no branch
-    /// depends on how deep a single address goes.
+    /// Overlaps the cache misses of the burst. The first level of nodes, where most addresses end,
+    /// is taken at once; the few that go deeper follow together, level by level.
     ///
     /// # Panics
     /// If the slices differ in length.
     pub fn lookup_burst(&self, addresses: &[A], out: &mut [Option<Next>]) {
         assert_eq!(addresses.len(), out.len(), "one result for each address");
-        for (addresses, out) in addresses.chunks(LANES).zip(out.chunks_mut(LANES)) {
+        let (bursts, rest) = addresses.as_chunks::<LANES>();
+        let (out_bursts, out_rest) = out.as_chunks_mut::<LANES>();
+        for (addresses, out) in bursts.iter().zip(out_bursts) {
             self.lookup_lanes(addresses, out);
+        }
+        for (address, out) in rest.iter().zip(out_rest) {
+            *out = self.lookup(*address);
         }
     }
 
@@ -127,30 +132,38 @@ impl<A: Address> Fib<A> {
         size_of_val(&*self.root) + size_of_val(&*self.lines)
     }
 
-    /// At most [`LANES`] addresses. An address that is still at a node stays in `pending`; the
-    /// list is packed without a branch.
+    /// `deeper` lists the lanes that are still at a node, and is packed without a branch.
     #[inline]
-    fn lookup_lanes(&self, addresses: &[A], out: &mut [Option<Next>]) {
-        let mut pending = [(0_usize, Entry::MISS); LANES];
+    fn lookup_lanes(&self, addresses: &[A; LANES], out: &mut [Option<Next>; LANES]) {
+        let mut entries = [Entry::MISS; LANES];
+        let mut deeper = [0_u8; LANES];
         let mut count = 0;
-        for (lane, (address, out)) in addresses.iter().zip(out.iter_mut()).enumerate() {
-            let entry = self.root[address.slice(0, ROOT_BITS)];
-            *out = entry.leaf();
-            pending[count % LANES] = (lane, entry);
+        for lane in 0..LANE_COUNT {
+            let address = addresses[usize::from(lane)];
+            let mut entry = self.root[address.slice(0, ROOT_BITS)];
+            if entry.is_node() {
+                entry = self.child(entry, address.slice(ROOT_BITS, STRIDE));
+            }
+            entries[usize::from(lane)] = entry;
+            deeper[count % LANES] = lane;
             count += usize::from(entry.is_node());
         }
-        let mut depth = ROOT_BITS;
+        let mut depth = ROOT_BITS + STRIDE;
         while count > 0 {
             let mut kept = 0;
             for i in 0..count {
-                let (lane, node) = pending[i % LANES];
-                let entry = self.child(node, addresses[lane].slice(depth, STRIDE));
-                out[lane] = entry.leaf();
-                pending[kept % LANES] = (lane, entry);
+                let lane = deeper[i % LANES];
+                let at = usize::from(lane) % LANES;
+                let entry = self.child(entries[at], addresses[at].slice(depth, STRIDE));
+                entries[at] = entry;
+                deeper[kept % LANES] = lane;
                 kept += usize::from(entry.is_node());
             }
             count = kept;
             depth += STRIDE;
+        }
+        for (out, entry) in out.iter_mut().zip(entries) {
+            *out = entry.leaf();
         }
     }
 
@@ -191,7 +204,8 @@ const NODE_SLOTS: usize = 1 << STRIDE;
 const HEADER_WORDS: usize = 2;
 const LINE_WORDS: usize = 16;
 /// Lookups in flight at once: more than a core can have misses outstanding.
-const LANES: usize = 32;
+const LANE_COUNT: u8 = 32;
+const LANES: usize = LANE_COUNT as usize;
 
 /// A cache line of the arena of nodes.
 #[derive(Clone, Copy)]

@@ -80,7 +80,8 @@ pub struct OutboundSa {
     pub key: Key,
     /// When it ends.
     pub lifetime: Lifetime,
-    /// What it has done.
+    /// What it has done. Belongs to this key alone: the sequence number in it is where the next
+    /// core that owns the SA goes on.
     pub counters: Arc<SaCounters>,
 }
 

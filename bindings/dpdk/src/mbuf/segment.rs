@@ -66,6 +66,12 @@ impl Segment {
         unsafe { (*self.0.as_ptr()).__bindgen_anon_3.tx_offload = lengths };
     }
 
+    #[cfg(test)]
+    pub(super) fn tx_offload(self) -> u64 {
+        // SAFETY: the segment is live, and any bits are a valid number.
+        unsafe { (*self.0.as_ptr()).__bindgen_anon_3.tx_offload }
+    }
+
     #[inline]
     pub(super) fn next(self) -> Option<Self> {
         // SAFETY: the segment is live.

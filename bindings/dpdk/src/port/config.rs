@@ -238,3 +238,70 @@ impl From<&sys::rte_eth_stats> for PortStats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Eal, Mempool, MempoolConfig};
+
+    fn nic(rss_types: u64) -> PortInfo {
+        let raw = sys::rte_eth_dev_info {
+            // VLAN strip, UDP and IPv4 checksum, and a bit that has no name here.
+            rx_offload_capa: 1 | 2 | 4 | 1 << 19 | 1 << 40,
+            // IPv4 checksum, several segments.
+            tx_offload_capa: 2 | 1 << 15,
+            flow_type_rss_offloads: rss_types,
+            ..Default::default()
+        };
+        PortInfo::new(&raw, [2, 0, 0, 0, 0, 1])
+    }
+
+    fn wanting_all(pool: &str) -> PortConfig {
+        let small = MempoolConfig { mbufs: 1, cache: 0, headroom: 128, data_room: 1 };
+        let pool = Mempool::new(Eal::for_tests(), pool, small).unwrap();
+        PortConfig {
+            rx_offloads: RxOffloads::all(),
+            tx_offloads: TxOffloads::all(),
+            rss: true,
+            mtu: 9000,
+            ..PortConfig::new(&pool)
+        }
+    }
+
+    #[test]
+    fn what_the_device_cannot_do_is_left_out() {
+        let config = wanting_all("config_lacks");
+        let (with, without) = (config.granted_by(&nic(1 << 2)), config.granted_by(&nic(1 << 60)));
+        let checks = RxOffloads::VLAN_STRIP | RxOffloads::IPV4_CHECKSUM | RxOffloads::UDP_CHECKSUM;
+        assert_eq!(with.rx_offloads, checks | RxOffloads::RSS_HASH);
+        assert_eq!(with.tx_offloads, TxOffloads::IPV4_CHECKSUM | TxOffloads::MULTI_SEGMENT);
+        assert!(with.rss && nic(1 << 2).rss);
+        // A hash cannot be said when none is computed.
+        assert_eq!(without.rx_offloads, checks);
+        assert!(!without.rss && !nic(1 << 60).rss);
+
+        let conf = config.to_dpdk(&with);
+        assert_eq!(
+            (conf.rxmode.offloads, conf.txmode.offloads),
+            (1 | 2 | 4 | 1 << 19, 2 | 1 << 15)
+        );
+        assert_eq!((conf.rxmode.mq_mode, conf.rxmode.mtu), (1, 9000));
+        assert_eq!(conf.rx_adv_conf.rss_conf.rss_hf, 1 << 2);
+        assert_eq!(config.to_dpdk(&without).rxmode.mq_mode, 0);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_granted() {
+        let config = wanting_all("config_plain");
+        let plain = PortConfig::new(&config.pool).granted_by(&nic(1 << 2));
+        assert!(plain.rx_offloads.is_empty() && plain.tx_offloads.is_empty() && !plain.rss);
+    }
+
+    #[test]
+    fn an_unknown_speed_is_none() {
+        for (raw, speed_mbps) in [(0, None), (u32::MAX, None), (25_000, Some(25_000))] {
+            let raw = sys::rte_eth_link { link_speed: raw, ..Default::default() };
+            assert_eq!(Link::from(&raw), Link { up: false, speed_mbps, full_duplex: false });
+        }
+    }
+}

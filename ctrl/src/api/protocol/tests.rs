@@ -41,13 +41,6 @@ proptest! {
     }
 
     #[test]
-    fn a_response_comes_back_as_it_was(response: Response) {
-        let line = serde_json::to_string(&response).unwrap();
-        prop_assert!(!line.contains('\n'));
-        prop_assert_eq!(serde_json::from_str::<Response>(&line).unwrap(), response);
-    }
-
-    #[test]
     fn every_command_has_its_name_in_the_list(command: Command) {
         let value = serde_json::to_value(&command).unwrap();
         let names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -64,6 +57,18 @@ proptest! {
         let line = serde_json::to_vec(&Request { version: VERSION, id, command }).unwrap();
         let response = Request::parse(&line[..cut.index(line.len())]).unwrap_err();
         prop_assert_eq!(code(&response), ErrorCode::Malformed);
+    }
+}
+
+proptest! {
+    // Reports are long: a few of them have every field.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_response_comes_back_as_it_was(response: Response) {
+        let line = serde_json::to_string(&response).unwrap();
+        prop_assert!(!line.contains('\n'));
+        prop_assert_eq!(serde_json::from_str::<Response>(&line).unwrap(), response);
     }
 }
 

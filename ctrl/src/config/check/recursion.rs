@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use wire::IpPrefix;
 
 use super::{Draft, Reports, entries, peers};
-use crate::config::Interface;
 use crate::config::reader::Complaint;
+use crate::config::{Interface, TunnelMode};
 
 pub(super) fn check(draft: &Draft, reports: &Reports<'_>) {
     let underlay = underlay_addresses(draft);
@@ -25,7 +25,7 @@ pub(super) fn check(draft: &Draft, reports: &Reports<'_>) {
         for (number, own) in tunnel.addresses.iter().enumerate() {
             report(&format!("tunnel[{index}].addresses[{number}]"), own.prefix());
         }
-        if let crate::config::TunnelMode::Mgre { map, .. } = &tunnel.mode {
+        if let TunnelMode::Mgre { map, .. } = &tunnel.mode {
             for (number, entry) in map.iter().enumerate() {
                 let path = format!("tunnel[{index}].nhrp.map[{number}].protocol");
                 report(&path, IpPrefix::host(entry.protocol));

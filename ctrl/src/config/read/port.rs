@@ -75,6 +75,9 @@ pub(super) fn read_addresses(section: &Section<'_>) -> Option<Vec<IfAddr>> {
 fn read_attachment(section: &Section<'_>, id: PortId, names: &Names) -> Option<Attachment> {
     let (device, parent) = (section.take("device"), section.take("parent"));
     if let (Some(_), Some(parent)) = (&device, &parent) {
+        for key in ["vlan", "rx_queues", "tx_queues", "offloads"] {
+            section.take(key);
+        }
         return parent.error("a port has either a device or a parent");
     }
     if let Some(parent) = parent {

@@ -122,6 +122,7 @@ fn read_layout(section: &Section<'_>) -> Option<Layout> {
         let stages = section.sections("stage", Stage::NAMES.len());
         if stages.is_empty() {
             section.error("preset = \"explicit\" needs [[pipeline.stage]] sections");
+            return None;
         }
         return read_stages(section, stages);
     }

@@ -47,7 +47,11 @@ pub(super) fn read(
         Spi::new(number).or_else(|| item.error(reserved))
     });
     let algorithm = read_own_algorithm(&section, profile, draft);
-    let key_item = section.require("key_file");
+    let key_item = match section.take("key") {
+        Some(item) => item.error("keys do not stand in the configuration: name a \"key_file\""),
+        None => section.require("key_file"),
+    };
+    section.take("key_file");
     let key = key_item
         .zip(algorithm)
         .and_then(|(item, algorithm)| read_key(&item, section.reports().file(), algorithm, keys));
@@ -55,7 +59,6 @@ pub(super) fn read(
         Some(item) => read_udp_encap(&item),
         None => Some(None),
     };
-    section.refuse("key", "keys do not stand in the configuration: name a \"key_file\"");
     section.finish();
     let (profile, direction, remote, local) = (profile?, direction?, remote?, local?);
     let (spi, algorithm, key, udp_encap) = (spi?, algorithm?, key?, udp_encap?);

@@ -161,9 +161,7 @@ fn read_nhrp(section: Section<'_>) -> Option<Nhrp> {
 
 fn read_multicast(item: &Item<'_>) -> Option<Multicast> {
     if !item.is_list() {
-        return item
-            .choice(&[("dynamic", Multicast::EveryPeer)].map(|(name, _)| (name, ())))
-            .map(|()| Multicast::EveryPeer);
+        return item.choice(&[("dynamic", ())]).map(|()| Multicast::EveryPeer);
     }
     let mut peers = Vec::new();
     let mut is_whole = true;

@@ -65,6 +65,9 @@ fn mutated() -> impl Strategy<Value = String> {
     })
 }
 
+/// Punctuation of TOML between pieces of keys and values.
+const LIKE_TOML: &str = "([\\[\\]{}\"'=.,#\n a-f0-9_-]|\\[\\[port\\]\\]|ipsec|é){0,80}";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -74,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn text_like_toml_is_survived(text in "([\\[\\]{}\"'=.,#\n a-f0-9_-]|\\[\\[port\\]\\]|ipsec|é){0,80}") {
+    fn text_like_toml_is_survived(text in LIKE_TOML) {
         check(&text);
     }
 

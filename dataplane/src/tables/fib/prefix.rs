@@ -43,7 +43,6 @@ impl Address for u128 {
         Self::MAX.checked_shl(Self::BITS - u32::from(length)).unwrap_or(0)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a slice has 18 bits at most")]
     #[inline(always)]
     fn slice(self, depth: u32, count: u32) -> usize {
         ((self << depth) >> (Self::BITS - count)) as usize

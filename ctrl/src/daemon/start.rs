@@ -1,0 +1,158 @@
+//! From a configuration to a running gateway.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use dataplane::engine::assembly::{self, Settings};
+use dataplane::engine::worker::{Poll, Worker};
+use dataplane::stages::Parts;
+use dataplane::tables::Tables;
+use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
+
+use crate::config::{self, Attachment, Config};
+use crate::icmp::{Limiter, Limits, PathMtu};
+use crate::neighbor::Neighbors;
+use crate::sas::Sas;
+
+use super::control::{Gateway, Running};
+use super::{DaemonError, placement, ports, reports};
+
+/// Buffers of 64 KiB for reassembled datagrams: as many may be on their way at a time.
+const LARGE_MBUFS: u32 = 127;
+/// Largest data room of a buffer beside its headroom.
+const LARGE_DATA_ROOM: u16 = u16::MAX - LARGE_HEADROOM;
+const LARGE_HEADROOM: u16 = 256;
+/// Headroom of buffers that the gateway fills itself: the longest template, rounded up.
+const HEADROOM: u16 = 256;
+/// Buffers that a core keeps in its own cache.
+const POOL_CACHE: u32 = 256;
+
+/// Starts everything.
+pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError> {
+    // Before anything is pinned: afterwards only one core would be seen.
+    let available = cores();
+    let eal = Eal::init(&eal_config(&config))?;
+    let pool = Mempool::new(
+        &eal,
+        "packets",
+        MempoolConfig {
+            mbufs: config.system.mbufs,
+            cache: POOL_CACHE.min(config.system.mbufs / 8),
+            headroom: HEADROOM,
+            data_room: ports::data_room(&config),
+        },
+    )?;
+    let large_pool = Mempool::new(
+        &eal,
+        "datagrams",
+        MempoolConfig {
+            mbufs: LARGE_MBUFS,
+            cache: 0,
+            headroom: LARGE_HEADROOM,
+            data_room: LARGE_DATA_ROOM,
+        },
+    )?;
+    let mut attached = ports::attach(&eal, &config)?;
+    let specs = ports::specs(&config, &attached);
+    let plan = placement::place(&config.pipeline.layout, &specs, &available)?;
+    let queues = ports::start(&config, &mut attached, &plan, &pool)?;
+    let ticks_per_second = eal.tsc_hz();
+    let parts = Parts {
+        pool: pool.clone(),
+        large_pool,
+        burst: config.pipeline.burst.into(),
+        ticks_per_second,
+        fragment_ident: getrandom::u32()?,
+    };
+    let settings = Settings {
+        ring: config.pipeline.ring as usize,
+        poll: match config.pipeline.poll {
+            config::Poll::Busy => Poll::Busy,
+            config::Poll::Adaptive => Poll::Adaptive,
+        },
+    };
+    let tables = Arc::new(Tables::default());
+    let mut links = Vec::new();
+    let mut threads = Vec::new();
+    for (worker, link) in assembly::assemble(&plan, queues, &parts, settings, &tables)? {
+        threads.push(spawn(worker, link.core.0, &eal)?);
+        links.push(Running::new(link));
+    }
+    let now = Instant::now();
+    let mut gateway = Gateway {
+        facts: ports::facts(&config, &attached),
+        path: path.to_path_buf(),
+        started: now,
+        ticks_per_second,
+        started_tsc: dpdk::tsc(),
+        neighbors: Neighbors::new(getrandom::u64()?),
+        macs: HashMap::new(),
+        sas: Sas::default(),
+        memory: crate::policy::Memory::default(),
+        path_mtu: PathMtu::default(),
+        keepalives: HashMap::new(),
+        down: BTreeSet::new(),
+        needed: BTreeSet::new(),
+        unresolved: HashMap::new(),
+        errors: Limiter::new(Limits::ERRORS, getrandom::u64()?),
+        echoes: Limiter::new(Limits::ECHO, getrandom::u64()?),
+        drops: reports::ControlDrops::default(),
+        baseline: reports::Baseline::default(),
+        transaction: super::publish::Transaction::default(),
+        released: VecDeque::new(),
+        links_checked: now,
+        link_up: HashMap::new(),
+        tables,
+        config,
+        plan,
+        links,
+        threads,
+        ports: attached,
+        pool,
+        eal,
+    };
+    gateway.configure(now)?;
+    Ok(gateway)
+}
+
+fn eal_config(config: &Config) -> EalConfig {
+    let is_pci = |device: &&String| {
+        device.chars().filter(|c| *c == ':').count() >= 1 && device.contains('.') && !device.contains(',')
+    };
+    let devices = config.ports.iter().filter_map(|port| match &port.attachment {
+        Attachment::Device { device, .. } => Some(device),
+        Attachment::Vlan { .. } => None,
+    });
+    EalConfig {
+        hugepages: match config.system.hugepages {
+            config::Hugepages::Auto => dpdk::Hugepages::Auto,
+            config::Hugepages::Require => dpdk::Hugepages::Require,
+            config::Hugepages::Off => dpdk::Hugepages::Off,
+        },
+        memory_mib: u32::try_from(config.system.memory_octets >> 20).unwrap_or(u32::MAX),
+        allow_pci: devices.filter(is_pci).cloned().collect(),
+        ..EalConfig::default()
+    }
+}
+
+fn cores() -> Vec<u16> {
+    let ids = core_affinity::get_core_ids().unwrap_or_default();
+    ids.into_iter().filter_map(|core| u16::try_from(core.id).ok()).collect()
+}
+
+fn spawn(worker: Worker, core: u16, eal: &Eal) -> std::io::Result<thread::JoinHandle<()>> {
+    let eal = eal.clone();
+    thread::Builder::new().name(format!("core-{core}")).spawn(move || {
+        if let Err(error) = dpdk::pin_current_thread(core.into()) {
+            log::error!("core {core}: {error}");
+            return;
+        }
+        match eal.register_thread() {
+            Ok(_lcore) => worker.run(),
+            Err(error) => log::error!("core {core}: {error}"),
+        }
+    })
+}
