@@ -42,7 +42,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_link_get_nowait",
     "rte_eth_stats_(get|reset)",
     "rte_eth_from_rings",
-    "rte_pktmbuf_pool_create",
     "rte_pktmbuf_free_bulk",
     "rte_pktmbuf_clone",
     "rte_mempool_free",
@@ -77,6 +76,7 @@ fn main() {
         shim.flag(flag);
     }
     // DPDK's own headers are not clean under -Wextra.
+    shim.flag("-Werror=implicit-function-declaration");
     shim.flag("-Wno-unused-parameter").flag("-Wno-deprecated-declarations");
     shim.compile("greyhound_dpdk_shim");
 

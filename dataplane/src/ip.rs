@@ -43,6 +43,15 @@ impl IpFacts {
         }
     }
 
+    /// The same for a packet out of a tunnel: what is missing of it was left out by the peer.
+    #[inline]
+    pub fn parse_inner(data: &[u8]) -> Result<Self, DropReason> {
+        Self::parse(data, false).map_err(|reason| match reason {
+            DropReason::IpLength | DropReason::FrameTruncated => DropReason::InnerLength,
+            other => other,
+        })
+    }
+
     #[inline]
     fn v4(data: &[u8], checksum_good: bool) -> Result<Self, DropReason> {
         let packet = ip4::Packet::new_checked(data).map_err(v4_error)?;

@@ -50,11 +50,11 @@ pub struct Args {
     pub burst: u16,
 
     /// Seconds that each run takes
-    #[arg(long, default_value = "0.2", value_parser = seconds)]
+    #[arg(long, default_value = "0.02", value_parser = seconds)]
     pub duration: Duration,
 
-    /// Runs of each case; the median is reported, and how far the others are from it
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Runs of each case: many short ones, so that some are undisturbed; their median is reported
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
 
     /// One JSON object a line for each case, instead of tables
@@ -134,13 +134,13 @@ impl Case {
 }
 
 impl Args {
-    /// What to measure, in the order in which it is reported.
-    pub(crate) fn cases(&self) -> Result<Vec<Case>, Error> {
+    /// What to measure, in the order in which it is reported. Cores are chosen from `available`.
+    pub(crate) fn cases(&self, available: &[CoreId]) -> Result<Vec<Case>, Error> {
         let flows = self.flows.unwrap_or(FLOWS.max(self.peers));
         if flows < self.peers {
             return Err(Error::FewerFlowsThanPeers { flows, peers: self.peers });
         }
-        let cores = self.chosen_cores()?;
+        let cores = self.chosen_cores(available)?;
         let case = |(mode, size)| {
             let max = tables::size_max(mode);
             if size > max {
@@ -165,12 +165,6 @@ impl Args {
             .collect()
     }
 
-    /// For how long a set-up runs before it is measured: caches, page tables and branch predictors
-    /// have settled by then.
-    pub(crate) fn warm_up(&self) -> Duration {
-        self.duration / 10
-    }
-
     fn modes(&self) -> Vec<Mode> {
         let chosen = |mode: &&Mode| {
             self.mode.contains(&ModeSelection::All)
@@ -179,15 +173,23 @@ impl Args {
         Mode::value_variants().iter().filter(chosen).copied().collect()
     }
 
-    fn chosen_cores(&self) -> Result<Vec<CoreId>, Error> {
-        let cores = if self.cores.is_empty() {
-            default_cores(self.preset)?
-        } else {
-            self.cores.iter().copied().map(CoreId).collect()
+    /// Unless they are named, the last cores: interrupts and other work are usually on the first.
+    fn chosen_cores(&self, available: &[CoreId]) -> Result<Vec<CoreId>, Error> {
+        let named: Vec<_> = self.cores.iter().copied().map(CoreId).collect();
+        if let Some(core) = named.iter().find(|core| !available.contains(core)) {
+            return Err(Error::NoSuchCore(*core));
+        }
+        if named.len() > CORES_MAX {
+            return Err(Error::TooManyCores { cores: named.len(), max: CORES_MAX });
+        }
+        let wanted = match self.preset {
+            Preset::RunToCompletion => 1,
+            Preset::Pipeline => 2,
         };
-        match cores.len() {
-            cores if cores > CORES_MAX => Err(Error::TooManyCores { cores, max: CORES_MAX }),
-            _ => Ok(cores),
+        match available.len() {
+            0 => Err(Error::NoCores),
+            all if named.is_empty() => Ok(available[all.saturating_sub(wanted)..].to_vec()),
+            _ => Ok(named),
         }
     }
 }
@@ -199,19 +201,10 @@ const CORES_MAX: usize = 7;
 /// An IPv4 and a UDP header.
 const SIZE_MIN: u16 = 28;
 
-/// The last cores: interrupts and other work are usually on the first.
-fn default_cores(preset: Preset) -> Result<Vec<CoreId>, Error> {
-    let wanted = match preset {
-        Preset::RunToCompletion => 1,
-        Preset::Pipeline => 2,
-    };
+/// The cores that this process may run on.
+pub(crate) fn available_cores() -> Vec<CoreId> {
     let all = core_affinity::get_core_ids().unwrap_or_default();
-    let numbers = all.iter().filter_map(|core| u16::try_from(core.id).ok()).map(CoreId);
-    let numbers: Vec<CoreId> = numbers.collect();
-    if numbers.is_empty() {
-        return Err(Error::NoCores);
-    }
-    Ok(numbers[numbers.len().saturating_sub(wanted)..].to_vec())
+    all.iter().filter_map(|core| u16::try_from(core.id).ok()).map(CoreId).collect()
 }
 
 fn sizes() -> clap::builder::RangedI64ValueParser<u16> {
@@ -248,22 +241,25 @@ mod tests {
         Args::try_parse_from(std::iter::once("bench").chain(line.split_whitespace()))
     }
 
+    const CORES: [CoreId; 8] =
+        [CoreId(0), CoreId(1), CoreId(2), CoreId(3), CoreId(4), CoreId(5), CoreId(6), CoreId(9)];
+
     fn case_names(line: &str) -> Vec<String> {
-        let cases = args(line).unwrap().cases().unwrap();
+        let cases = args(line).unwrap().cases(&CORES).unwrap();
         cases.iter().map(|case| format!("{} {}", case.mode.name(), case.size)).collect()
     }
 
     #[test]
     fn defaults() {
-        let args = args("--cores 0").unwrap();
-        let cases = args.cases().unwrap();
+        let args = args("").unwrap();
+        let cases = args.cases(&CORES).unwrap();
         assert_eq!(cases.len(), 5 * 3);
         let first = &cases[0];
         assert_eq!((first.mode, first.size), (Mode::Forward, 64));
         assert_eq!((first.peers, first.flows, first.burst), (1, 64, 256));
         assert_eq!((first.aead, first.preset), (Algorithm::Aes128Gcm16, Preset::RunToCompletion));
-        assert_eq!(first.cores, [CoreId(0)]);
-        assert_eq!((args.duration, args.runs, args.json), (Duration::from_millis(200), 9, false));
+        assert_eq!(first.cores, [CoreId(9)]);
+        assert_eq!((args.duration, args.runs, args.json), (Duration::from_millis(20), 25, false));
     }
 
     #[test]
@@ -285,7 +281,7 @@ mod tests {
         let args = args.unwrap();
         assert!(args.json);
         assert_eq!((args.duration, args.runs), (Duration::from_millis(1500), 3));
-        let cases = args.cases().unwrap();
+        let cases = args.cases(&CORES).unwrap();
         assert_eq!(cases.len(), 2);
         let case = &cases[1];
         assert_eq!((case.mode, case.size), (Mode::GreDecap, 576));
@@ -322,25 +318,37 @@ mod tests {
 
     #[test]
     fn refused_because_they_do_not_fit_together() {
-        let refused = |line: &str| args(line).unwrap().cases().unwrap_err().to_string();
+        let refused = |line: &str| args(line).unwrap().cases(&CORES).unwrap_err().to_string();
         assert_eq!(
             refused("--peers 100 --flows 99"),
             "99 flows cannot reach 100 peers: each needs one"
         );
         assert_eq!(
-            refused("--mode encrypt --size 1439"),
-            "encrypt of 1439 octets: at most 1438 fit the path MTU without fragments"
+            refused("--mode encrypt --size 1443"),
+            "encrypt of 1443 octets: at most 1442 fit the path MTU without fragments"
         );
         assert_eq!(
             refused("--mode gre-decap --size 1477"),
             "gre-decap of 1477 octets: at most 1476 fit the path MTU without fragments"
         );
-        assert_eq!(refused("--cores 0,1,2,3,4,5,6,7"), "8 cores: a bench takes at most 7");
+        assert_eq!(refused("--cores 0,1,2,3,4,5,6,9"), "8 cores: a bench takes at most 7");
+        assert_eq!(refused("--cores 1,7"), "there is no core 7 that this process may run on");
         assert_eq!(case_names("--mode forward --size 1500"), ["forward 1500"]);
     }
 
     #[test]
+    fn a_pipeline_takes_the_last_two_cores_or_the_only_one() {
+        let cores = |available: &[CoreId]| {
+            let cases = args("--preset pipeline").unwrap().cases(available);
+            cases.map(|cases| cases[0].cores.clone()).map_err(|error| error.to_string())
+        };
+        assert_eq!(cores(&CORES), Ok(vec![CoreId(6), CoreId(9)]));
+        assert_eq!(cores(&CORES[..1]), Ok(vec![CoreId(0)]));
+        assert!(cores(&[]).is_err_and(|error| error.contains("which cores")));
+    }
+
+    #[test]
     fn peers_have_a_flow_each_without_saying() {
-        assert_eq!(args("--peers 1000").unwrap().cases().unwrap()[0].flows, 1000);
+        assert_eq!(args("--peers 1000").unwrap().cases(&CORES).unwrap()[0].flows, 1000);
     }
 }

@@ -2,6 +2,7 @@
 
 use dataplane::engine::assembly::MissingQueue;
 use dataplane::engine::plan::PlanError;
+use dataplane::engine::topology::CoreId;
 
 use crate::mode::Mode;
 
@@ -28,8 +29,11 @@ pub enum Error {
         peers: u32,
     },
     /// There are no cores to choose from.
-    #[error("the system does not say which cores there are: name them with --cores")]
+    #[error("the system does not say which cores this process may run on")]
     NoCores,
+    /// No such core, or it is not for this process.
+    #[error("there is no core {0} that this process may run on")]
+    NoSuchCore(CoreId),
     /// Each core needs ports of its own to be fed by.
     #[error("{cores} cores: a bench takes at most {max}")]
     TooManyCores {
@@ -73,15 +77,15 @@ pub enum Error {
         received: u64,
     },
     /// What left is not what should have.
-    #[error("{} of {size} octets: {found} octets left, {expected} should have", mode.name())]
-    Octets {
+    #[error("{} of {size} octets: a frame of {found} octets left, not of {expected}", mode.name())]
+    FrameLength {
         /// The mode.
         mode: Mode,
-        /// Octets of the inner packets.
+        /// Octets of the inner packet.
         size: u16,
-        /// Octets of all frames, by what the RFCs say of headers.
-        expected: u64,
-        /// Octets that the port counted.
-        found: u64,
+        /// Octets of the frame, by what the RFCs say of headers.
+        expected: usize,
+        /// Octets of the frame that left.
+        found: usize,
     },
 }

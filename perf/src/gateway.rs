@@ -24,6 +24,7 @@ pub(crate) struct Setup {
     pub(crate) sources: Vec<Option<Source>>,
     /// Where packets leave.
     pub(crate) egress: Port,
+    pub(crate) pools: Pools,
     _ingress: Vec<Port>,
 }
 
@@ -63,11 +64,11 @@ impl Setup {
         let world = |shards| tables::under_test(case, &ids, shards);
         let gateway = Gateway::new(eal, case, &pools, &topology, &mut ports, world)?;
         let egress = ports.pop().ok_or(Error::Setup("there is no egress port"))?;
-        let mut setup = Self { sources: Vec::new(), gateway, egress, _ingress: ports };
+        let mut setup = Self { sources: Vec::new(), gateway, egress, pools, _ingress: ports };
         setup.sources.resize_with(setup.gateway.members.len(), || None);
         for (index, port) in far_ends.into_iter().enumerate() {
             let worker = setup.receiver(index).ok_or(Error::Setup("a port that nobody polls"))?;
-            setup.sources[worker] = Source::new(eal, case, &pools, port, (index, sources))?;
+            setup.sources[worker] = Source::new(eal, case, &setup.pools, port, (index, sources))?;
         }
         Ok(setup)
     }

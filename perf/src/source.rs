@@ -2,8 +2,8 @@
 //! that polls it, and outside of what is measured.
 //!
 //! ```text
-//! frames -> ring port of the gateway under test
-//! frames -> ring port of the far gateway -> seal, encapsulate -> ring port of the gateway under test
+//! frames ------------------------------------------------> ring port of the gateway under test
+//! frames -> ring port of the far gateway > encap, seal ---> ring port of the gateway under test
 //! ```
 //!
 //! The far gateway is one more gateway of production stages. So what is decrypted is sealed

@@ -25,6 +25,7 @@ use dataplane::tables::{
     Adjacency, Encap, EncapSpec, Fib, Fib4, InboundSa, Interface, Interfaces, L2Rewrite, Next,
     OutboundSa, Peer, Policy, Protection, Role, SaTable, Tables, Tunnel, TunnelMap,
 };
+use wire::MacAddr;
 
 use crate::addresses::{self, DESTINATIONS, GATEWAY_MAC, HUB, NEIGHBOR_MAC};
 use crate::args::Case;
@@ -73,7 +74,7 @@ pub(crate) fn under_test(case: &Case, ports: &Ports, shards: usize) -> Result<Wo
         }
         Mode::GreEncap | Mode::Encrypt => {
             let site = Site::new(case, ports, shards, Role::Overlay, Role::Underlay);
-            site.sender(|peer| (HUB, addresses::peer(peer)))
+            site.sender(NEIGHBOR_MAC, |peer| (HUB, addresses::peer(peer)))
         }
         Mode::GreDecap | Mode::Decrypt => {
             Site::new(case, ports, shards, Role::Underlay, Role::Overlay).receiver()
@@ -84,7 +85,7 @@ pub(crate) fn under_test(case: &Case, ports: &Ports, shards: usize) -> Result<Wo
 /// What the far gateway starts with, which runs on one core.
 pub(crate) fn far(case: &Case, ports: &Ports) -> Result<World, Error> {
     let site = Site::new(case, ports, 1, Role::Overlay, Role::Underlay);
-    site.sender(|peer| (addresses::peer(peer), HUB))
+    site.sender(GATEWAY_MAC, |peer| (addresses::peer(peer), HUB))
 }
 
 /// Octets of IP that every link carries.
@@ -120,10 +121,10 @@ impl<'a> Site<'a> {
         Self { case, interfaces: all.map(interface).collect(), shards }
     }
 
-    /// The link-layer header of the next hop on the egress port.
-    fn link(&self) -> Result<L2Rewrite, Error> {
+    /// The link-layer header of a next hop on the egress port.
+    fn link(&self, next_hop: MacAddr) -> Result<L2Rewrite, Error> {
         let egress = self.interfaces.last().ok_or(Error::Setup("there is no egress port"))?;
-        Ok(L2Rewrite::new(egress, NEIGHBOR_MAC))
+        Ok(L2Rewrite::new(egress, next_hop))
     }
 
     /// Every destination is behind one neighbour.
@@ -131,16 +132,20 @@ impl<'a> Site<'a> {
         let (network, length) = DESTINATIONS;
         Ok(Tables {
             overlay: overlay([(network, length, 0)])?,
-            adjacencies: Arc::new(vec![Adjacency::Neighbor(self.link()?)]),
+            adjacencies: Arc::new(vec![Adjacency::Neighbor(self.link(NEIGHBOR_MAC)?)]),
             interfaces: Arc::new(Interfaces::new(self.interfaces.clone())),
             ..Tables::default()
         })
     }
 
     /// Each peer's network is behind its tunnel, whose ends `ends` gives: ours, and the other.
-    fn sender(&self, ends: impl Fn(u32) -> (Ipv4Addr, Ipv4Addr)) -> Result<World, Error> {
+    fn sender(
+        &self,
+        next_hop: MacAddr,
+        ends: impl Fn(u32) -> (Ipv4Addr, Ipv4Addr),
+    ) -> Result<World, Error> {
         let peers = 0..self.case.peers;
-        let link = self.link()?;
+        let link = self.link(next_hop)?;
         let tunnel = |peer| Adjacency::Tunnel(Box::new(self.template(peer, ends(peer), link)));
         let outbound = match self.case.mode.is_protected() {
             true => peers.clone().map(|peer| self.outbound(peer)).collect::<Result<_, _>>()?,

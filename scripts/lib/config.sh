@@ -37,7 +37,7 @@ conf_port() {
 
 [[port]]
 name = "$1"
-device = "net_af_packet$2,iface=$3"
+device = "net_af_packet$2,iface=$3,framesz=8192,blocksz=65536,framecnt=512"
 role = "$4"
 addresses = $(conf_list "$5")
 TOML

@@ -19,6 +19,7 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 
@@ -28,6 +29,10 @@ uint64_t shim_tsc(void);
 
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+
+/* As rte_pktmbuf_pool_create(), but packs buffers across small pages where it may. */
+struct rte_mempool *shim_pktmbuf_pool_create(const char *name, uint32_t count, uint32_t cache,
+					     uint16_t data_room, int socket);
 
 /* Allocated packets are empty and start `headroom` octets into their buffer. */
 struct rte_mbuf *shim_pktmbuf_alloc(struct rte_mempool *pool, uint16_t headroom);

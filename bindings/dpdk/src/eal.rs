@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_int};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::{fs, mem, process};
+use std::{fs, mem};
 
 use dpdk_sys as sys;
 
@@ -45,7 +45,8 @@ pub struct EalConfig {
     pub hugepages: Hugepages,
     /// How much memory, in MiB; taken at the start.
     pub memory_mib: u32,
-    /// Sets processes on one machine apart.
+    /// Names the folder that DPDK makes, where it may, in its run-time directory. Nothing is put
+    /// there, so processes may have the same.
     pub file_prefix: String,
     /// PCI devices that may be attached. Empty: the PCI bus is not looked at.
     pub allow_pci: Vec<String>,
@@ -61,7 +62,7 @@ impl Default for EalConfig {
             program: "greyhound".into(),
             hugepages: Hugepages::Auto,
             memory_mib: 512,
-            file_prefix: format!("greyhound-{}", process::id()),
+            file_prefix: "greyhound".into(),
             allow_pci: Vec::new(),
             log: LogLevel::default(),
             extra: Vec::new(),

@@ -72,16 +72,15 @@ impl Mempool {
         in_range("mbufs", u64::from(config.mbufs), u64::from(config.cache) * 3 / 2 + 1, MBUFS_MAX)?;
         // SAFETY: the EAL is up, since `eal` exists; the name outlives the call and is copied.
         let raw = unsafe {
-            sys::rte_pktmbuf_pool_create(
+            sys::shim_pktmbuf_pool_create(
                 c_name.as_ptr(),
                 config.mbufs,
                 config.cache,
-                0,
                 config.headroom + config.data_room,
                 sys::SOCKET_ID_ANY,
             )
         };
-        let raw = NonNull::new(raw).ok_or_else(|| Error::last("rte_pktmbuf_pool_create", name))?;
+        let raw = NonNull::new(raw).ok_or_else(|| Error::last("rte_mempool_create", name))?;
         Ok(Self(Arc::new(Pool { raw, eal: eal.clone(), config })))
     }
 

@@ -1,5 +1,7 @@
 //! The EAL cleaned up in full, so a process of its own.
 
+#![expect(clippy::unwrap_used, reason = "also in what tests share")]
+
 use dpdk::{Eal, EalConfig, Hugepages, Mempool, MempoolConfig, Port, PortConfig};
 
 /// Address space of this process, in MiB.

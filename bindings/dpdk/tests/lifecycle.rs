@@ -1,5 +1,7 @@
 //! One EAL from its start to its end, so one test.
 
+#![expect(clippy::unwrap_used, reason = "also in what tests share")]
+
 use std::thread;
 
 use dpdk::{Eal, EalConfig, Error, Hugepages, Mempool, MempoolConfig, Port, PortConfig};

@@ -1,5 +1,7 @@
 //! Virtual ports in one process: no privileges, no hugepages.
 
+#![expect(clippy::unwrap_used, reason = "also in what tests share")]
+
 use std::fs;
 use std::path::PathBuf;
 

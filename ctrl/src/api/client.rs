@@ -92,8 +92,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`]: nobody listens there, or the socket is for others.
     pub fn connect(path: &Path, time_out: Duration) -> Result<Self, ClientError> {
-        let stream = connect(path, time_out)
-            .map_err(|error| explain(error.into(), path, time_out))?;
+        let stream =
+            connect(path, time_out).map_err(|error| explain(error.into(), path, time_out))?;
         let (stream, path) = (BufReader::new(stream), path.to_path_buf());
         Ok(Self { stream, path, time_out, id_next: 1 })
     }

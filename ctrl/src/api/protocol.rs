@@ -197,12 +197,12 @@ impl Request {
     ///
     /// # Errors
     /// The response that says what is wrong with it. It shows nothing of a key.
-    pub fn parse(line: &[u8]) -> Result<Self, Response> {
+    pub fn parse(line: &[u8]) -> Result<Self, Box<Response>> {
         let Header { version, id } = serde_json::from_slice(line).map_err(|error| {
             let message = format!("not a request: {}", echo(&error));
-            Response::failure(None, Failure::new(ErrorCode::Malformed, message))
+            Box::new(Response::failure(None, Failure::new(ErrorCode::Malformed, message)))
         })?;
-        let fail = |failure| Response::failure(Some(id), failure);
+        let fail = |failure| Box::new(Response::failure(Some(id), failure));
         if version != VERSION {
             let message = format!("version {VERSION} is spoken here, not version {version}");
             return Err(fail(Failure::new(ErrorCode::UnsupportedVersion, message)));

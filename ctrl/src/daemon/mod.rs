@@ -27,7 +27,7 @@ use log::{error, info};
 use mio::{Events, Poll, Token};
 
 use crate::api::{BindError, Server};
-use crate::config::{Config, Diagnostic};
+use crate::config::Config;
 
 pub use placement::PlacementError;
 pub use ports::PortError;
@@ -39,9 +39,6 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 /// Why the gateway did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The configuration does not load.
-    #[error("{} mistakes in the configuration", .0.len())]
-    Config(Vec<Diagnostic>),
     /// DPDK.
     #[error(transparent)]
     Dpdk(#[from] dpdk::Error),
@@ -68,12 +65,11 @@ pub enum DaemonError {
     Io(#[from] std::io::Error),
 }
 
-/// Runs the gateway until SIGTERM or SIGINT. SIGHUP reloads.
+/// Runs a gateway of this configuration, which came from `path`, until SIGTERM or SIGINT. SIGHUP reloads.
 ///
 /// # Errors
 /// [`DaemonError`]; everything that was started is stopped again.
-pub fn run(path: &Path) -> Result<(), DaemonError> {
-    let config = Config::load(path).map_err(DaemonError::Config)?;
+pub fn run(config: Config, path: &Path) -> Result<(), DaemonError> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }

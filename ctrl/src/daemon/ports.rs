@@ -36,10 +36,18 @@ pub(super) struct AttachedPort {
     pub(super) queues: (u16, u16),
 }
 
-/// Data room that buffers need for the largest MTU.
+/// Data room that buffers need: for the largest MTU, and for the largest frame of drivers that are
+/// told one. `net_af_packet` hands over whole datagrams, which the kernel has reassembled.
 pub(super) fn data_room(config: &Config) -> u16 {
     let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or(0);
-    mtu.saturating_add(LINK_OVERHEAD + TRAILER_ROOM).max(DATA_ROOM_MIN)
+    let frame = config.ports.iter().filter_map(frame_size).max().unwrap_or(0);
+    mtu.saturating_add(LINK_OVERHEAD + TRAILER_ROOM).max(frame).max(DATA_ROOM_MIN)
+}
+
+/// The `framesz` argument of a virtual device.
+fn frame_size(port: &config::Port) -> Option<u16> {
+    let Attachment::Device { device, .. } = &port.attachment else { return None };
+    device.split(',').find_map(|argument| argument.strip_prefix("framesz="))?.parse().ok()
 }
 
 fn error(config: &Config, index: usize, error: &dpdk::Error) -> PortError {

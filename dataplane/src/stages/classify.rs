@@ -142,7 +142,7 @@ fn underlay_packet(
         return transit(tables, interface, packet, facts);
     }
     if facts.fragment {
-        packet.meta.lane = underlay::datagram_lane(packet.mbuf.data(), facts);
+        packet.meta.lane = underlay::fragment_lane(facts);
         return Ok(classify::FRAGMENT);
     }
     match underlay::dispatch(tables, packet, facts)? {

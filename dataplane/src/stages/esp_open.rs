@@ -129,6 +129,10 @@ impl EspOpen {
 
     /// What can be refused before any cryptography.
     fn check(&mut self, context: &mut Context<'_>, packet: &Packet) -> Result<u64, DropReason> {
+        if !packet.mbuf.is_head_exclusive() {
+            // Somebody else reads this buffer: it is not decrypted under their eyes.
+            return Err(DropReason::NoRoom);
+        }
         let now = context.now;
         let state = self.state(packet.meta.sa)?;
         if state.expired || state.over(now) {
@@ -148,7 +152,7 @@ impl EspOpen {
 
     fn open(&self, batch: &mut [(Packet, u64)]) -> ArrayVec<bool, BATCH> {
         let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-        // A packet without a job (its buffer is shared, say) counts as not verified.
+        // A packet without a job counts as not verified.
         let mut has_job = ArrayVec::<bool, BATCH>::new();
         for (packet, sequence) in batch {
             let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
@@ -266,7 +270,7 @@ fn inner_ip(
     next_header: IpProto,
     sa: &InboundSa,
 ) -> Result<usize, DropReason> {
-    let facts = IpFacts::parse(packet.mbuf.data(), false)?;
+    let facts = IpFacts::parse_inner(packet.mbuf.data())?;
     if facts.src.is_ipv4() != (next_header == IpProto::IPV4) {
         return Err(DropReason::EspNextHeader);
     }
@@ -308,7 +312,7 @@ fn inner_ip(
 /// GRE to us, wrapped in tunnel mode.
 fn tunnelled_gre(packet: &mut Packet, facts: &IpFacts) -> Result<usize, DropReason> {
     if facts.fragment {
-        packet.meta.lane = underlay::datagram_lane(packet.mbuf.data(), facts);
+        packet.meta.lane = underlay::fragment_lane(facts);
         return Ok(esp_open::FRAGMENT);
     }
     packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;

@@ -153,10 +153,7 @@ fn inner(
     tunnel: &Tunnel,
     outer: (IpAddr, IpAddr),
 ) -> Result<usize, DropReason> {
-    let facts = IpFacts::parse(packet.mbuf.data(), false).map_err(|reason| match reason {
-        DropReason::IpLength | DropReason::FrameTruncated => DropReason::InnerLength,
-        other => other,
-    })?;
+    let facts = IpFacts::parse_inner(packet.mbuf.data())?;
     if facts.src.is_ipv4() != (packet.meta.ether_type == Protocol::IPV4.0) {
         return Err(DropReason::IpVersion);
     }

@@ -2,7 +2,7 @@
 //! of those that it put together.
 
 use wire::esp::{self, Encapsulated};
-use wire::{IpProto, flow, ip4, ip6, udp};
+use wire::{IpProto, flow, udp};
 
 use crate::drops::DropReason;
 use crate::ip::IpFacts;
@@ -106,16 +106,8 @@ fn address_lane(address: std::net::IpAddr) -> u32 {
     }
 }
 
-/// Lane of a fragment: the same for all fragments of a datagram (RFC 791 section 3.2, RFC 8200
-/// section 4.5).
-pub(super) fn datagram_lane(data: &[u8], facts: &IpFacts) -> u32 {
-    let ident = match ip4::Packet::new_checked(data) {
-        Ok(packet) => u32::from(packet.ident()),
-        Err(_) => ip6::Packet::new_checked(data)
-            .ok()
-            .and_then(|packet| ip6::ext::upper(packet.next_header(), packet.payload()).ok())
-            .and_then(|upper| upper.fragment)
-            .map_or(0, |(_, fragment)| fragment.ident),
-    };
-    pair_lane(facts) ^ ident.wrapping_mul(0x9e37_79b1) >> 7
+/// Lane of a fragment: by outer addresses alone, so that one core sees all fragments of a source.
+/// Its datagrams then keep their order, and its quota is one quota however many cores there are.
+pub(super) fn fragment_lane(facts: &IpFacts) -> u32 {
+    pair_lane(facts)
 }

@@ -30,7 +30,8 @@ pub const ROUTES_MAX: usize = 1 << 22;
 
 /// A longest-prefix-match table of one address family.
 ///
-/// About 1 MB for the root, and 4 to 40 octets for each route. Share it as an `Arc`.
+/// About 1 MB for the root, and up to 20 octets for each route of IPv4, 100 of IPv6, when nothing
+/// clusters. Share it as an `Arc`.
 pub struct Fib<A> {
     root: Box<[Entry; ROOT_SLOTS]>,
     lines: Box<[Line]>,

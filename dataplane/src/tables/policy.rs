@@ -1,9 +1,9 @@
 //! The security policy of a port, its SPD or crypto map: ordered selectors, of which the first
 //! match counts (RFC 4301 section 4.4.1).
 //!
-//! A rule is half a cache line for IPv4, and is compared without a branch; the scan costs about a
-//! nanosecond for each rule before the match. That suits some hundred rules; a gateway with more
-//! sites than that has tunnels and routes, not a crypto map.
+//! A rule is half a cache line for IPv4, and is compared without a branch; the scan costs less
+//! than a nanosecond for each rule before the match. That suits some hundred rules; a gateway with
+//! more sites than that has tunnels and routes, not a crypto map.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -12,8 +12,12 @@
 mod support;
 
 mod forwarding;
+mod fuzz;
 mod gre;
 mod groups;
 mod hostile;
 mod ipsec;
+mod load;
+mod parsers;
+mod placement;
 mod sizes;

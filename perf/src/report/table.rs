@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use aead::Backend;
 use dataplane::engine::topology::StageKind;
 
 use super::{CaseReport, Report};
@@ -12,7 +13,7 @@ pub(super) fn render(report: &Report) -> String {
     head(&mut text, report);
     for cases in report.cases.chunk_by(|a, b| a.mode == b.mode) {
         text.push('\n');
-        mode(&mut text, cases);
+        mode(&mut text, cases, report.machine.aead_backend);
     }
     text
 }
@@ -43,10 +44,10 @@ fn head(text: &mut String, report: &Report) {
     let _ = writeln!(text, "TSC cycles per packet; sizes are octets of the inner IPv4 packet");
 }
 
-fn mode(text: &mut String, cases: &[CaseReport]) {
+fn mode(text: &mut String, cases: &[CaseReport], backend: Backend) {
     let Some(first) = cases.first() else { return };
     let title = match first.aead {
-        Some(aead) => format!("{}, {aead}", first.mode.name()),
+        Some(aead) => format!("{}, {aead} by {backend}", first.mode.name()),
         None => first.mode.name().to_owned(),
     };
     row(text, &title, cases, |case| case.size.to_string());
@@ -59,7 +60,7 @@ fn mode(text: &mut String, cases: &[CaseReport]) {
     }
     row(text, "  loop", cases, |case| format!("{:.1}", case.loop_cycles_per_packet));
     row(text, "  total", cases, |case| format!("{:.1}", case.cycles_per_packet));
-    row(text, "  total of all runs", cases, |case| {
+    row(text, "  total, least-most", cases, |case| {
         let (least, most) = case.cycles_per_packet_range;
         format!("{least:.0}-{most:.0}")
     });
@@ -67,13 +68,13 @@ fn mode(text: &mut String, cases: &[CaseReport]) {
     row(text, "  Mpps", cases, |case| format!("{:.2}", case.mpps));
     row(text, "  Gbit/s", cases, |case| format!("{:.2}", case.gbps));
     row(text, "  core clock / TSC", cases, |case| format!("{:.2}", case.clock_ratio));
-    row(text, "  preemptions", cases, |case| {
-        case.preemptions.map_or_else(|| "?".to_owned(), |count| count.to_string())
+    row(text, "  runs undisturbed", cases, |case| {
+        format!("{}/{}", case.quiet_runs, case.cycles_per_packet_runs.len())
     });
 }
 
-const NAME_WIDTH: usize = 24;
-const CELL_WIDTH: usize = 14;
+const NAME_WIDTH: usize = 30;
+const CELL_WIDTH: usize = 12;
 
 fn row(text: &mut String, name: &str, cases: &[CaseReport], cell: impl Fn(&CaseReport) -> String) {
     let _ = write!(text, "{name:<NAME_WIDTH$}");

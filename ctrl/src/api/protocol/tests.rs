@@ -151,11 +151,7 @@ fn each_mistake_has_its_code() {
         (json!({"version": 1, "id": 3, "command": "ping"}), Some(3), Malformed),
         (json!({"version": 1, "id": 3, "command": {}}), Some(3), Malformed),
         (json!({"version": 1, "id": 3, "command": {"ping": {}}, "x": 1}), Some(3), Malformed),
-        (
-            json!({"version": 1, "id": 3, "command": {"ping": {}, "reload": {}}}),
-            Some(3),
-            Malformed,
-        ),
+        (json!({"version": 1, "id": 3, "command": {"ping": {}, "reload": {}}}), Some(3), Malformed),
         (json!({"version": 1, "id": 3, "command": {"pnig": {}}}), Some(3), UnknownCommand),
     ];
     for (request, id, code) in cases {

@@ -69,8 +69,7 @@ impl Connection {
     }
 
     pub(super) fn ready(&mut self, event: &Event) {
-        self.input.readable |=
-            event.is_readable() || event.is_read_closed() || event.is_error();
+        self.input.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         if event.is_writable() {
             self.flush();
         }

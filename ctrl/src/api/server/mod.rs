@@ -68,9 +68,7 @@ impl Server {
         let failed = |error| BindError::Io { path: path.to_path_buf(), error };
         let mut listener = Listener::bind(path)?;
         let registry = registry.try_clone().map_err(failed)?;
-        registry
-            .register(&mut listener.socket, token_first, Interest::READABLE)
-            .map_err(failed)?;
+        registry.register(&mut listener.socket, token_first, Interest::READABLE).map_err(failed)?;
         Ok(Self {
             listener,
             registry,
@@ -155,11 +153,7 @@ impl Server {
         }
     }
 
-    fn admit(
-        &mut self,
-        mut stream: UnixStream,
-        now: Instant,
-    ) -> Result<(), (UnixStream, Failure)> {
+    fn admit(&mut self, mut stream: UnixStream, now: Instant) -> Result<(), (UnixStream, Failure)> {
         let uid = rustix::net::sockopt::socket_peercred(&stream).map(|peer| peer.uid.as_raw());
         if !uid.is_ok_and(self.permits) {
             let message = "only root and the user that the gateway runs as may give commands";

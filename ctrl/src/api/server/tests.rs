@@ -23,7 +23,7 @@ struct Gateway {
     path: PathBuf,
     _folder: TempDir,
     now: Instant,
-    commands: u64,
+    answered: u64,
 }
 
 impl Gateway {
@@ -33,7 +33,7 @@ impl Gateway {
         let poll = Poll::new().unwrap();
         let server = Server::bind(&path, poll.registry(), FIRST).unwrap();
         let events = Events::with_capacity(64);
-        Self { poll, events, server, path, _folder: folder, now: Instant::now(), commands: 0 }
+        Self { poll, events, server, path, _folder: folder, now: Instant::now(), answered: 0 }
     }
 
     fn connect(&self) -> Peer {
@@ -44,18 +44,22 @@ impl Gateway {
 
     /// What is ready now, and what comes of it.
     fn turn(&mut self) {
+        for (client, command) in self.commands() {
+            self.answered += 1;
+            let reply = match command {
+                Command::Show(Show::Drops { .. }) => Ok(long_report()),
+                _ => Ok(Reply::Cleared { entries: self.answered }),
+            };
+            self.server.respond(client, reply, self.now);
+        }
+    }
+
+    fn commands(&mut self) -> Vec<(ClientId, Command)> {
         self.poll.poll(&mut self.events, Some(Duration::ZERO)).unwrap();
         for event in &self.events {
             self.server.ready(event);
         }
-        for (client, command) in self.server.take_commands(self.now) {
-            self.commands += 1;
-            let reply = match command {
-                Command::Show(Show::Drops { .. }) => Ok(long_report()),
-                _ => Ok(Reply::Cleared { entries: self.commands }),
-            };
-            self.server.respond(client, reply, self.now);
-        }
+        self.server.take_commands(self.now)
     }
 
     fn turns(&mut self) {
@@ -141,10 +145,10 @@ fn peer_credentials_checked() {
     gateway.server.permits = |_| false;
     let mut second = gateway.connect();
     second.send(PING);
-    let before = gateway.commands;
+    let before = gateway.answered;
     gateway.turns();
     assert_eq!(second.codes(), [Some(ErrorCode::Forbidden), None]);
-    assert_eq!(gateway.commands, before, "no command of a stranger reaches the gateway");
+    assert_eq!(gateway.answered, before, "no command of a stranger reaches the gateway");
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn huge_clients() {
     peer.send(&longer);
     gateway.turns();
     assert_eq!(peer.codes(), [Some(ErrorCode::TooLong), None]);
-    assert_eq!(gateway.commands, 1);
+    assert_eq!(gateway.answered, 1);
     assert_eq!(gateway.clients(), 0);
 }
 
@@ -232,7 +236,7 @@ fn slow_clients_that_take_no_response() {
     let show = "{\"version\":1,\"id\":1,\"command\":{\"show\":{\"what\":\"drops\"}}}\n";
     slow.send(show.repeat(3));
     gateway.turns();
-    assert_eq!(gateway.commands, 1, "asks again only when it has taken the response");
+    assert_eq!(gateway.answered, 1, "asks again only when it has taken the response");
     assert!(other.is_served(&mut gateway));
 
     let mut octets = Vec::new();
@@ -243,7 +247,7 @@ fn slow_clients_that_take_no_response() {
             Err(_) => gateway.turns(),
         }
     }
-    assert_eq!(gateway.commands, 4);
+    assert_eq!(gateway.answered, 4);
     assert_eq!(octets.len(), 3 * line_of(&Response::new(1, Outcome::Ok(long_report()))).len());
 
     slow.send(show);
@@ -258,9 +262,9 @@ fn a_client_is_not_idle_while_the_gateway_works() {
     let mut gateway = Gateway::new();
     let mut peer = gateway.connect();
     peer.send(PING.repeat(2));
-    let commands = gateway.server.take_commands(gateway.now);
+    let commands = gateway.commands();
     let [(client, Command::Ping {})] = commands[..] else { panic!("{commands:?}") };
-    assert_eq!(gateway.server.take_commands(gateway.now), [], "one command at a time");
+    assert_eq!(gateway.commands(), [], "one command at a time");
     gateway.now += IDLE_MAX * 2;
     gateway.turns();
     gateway.server.respond(client, Ok(Reply::Cleared { entries: 0 }), gateway.now);
@@ -275,7 +279,7 @@ fn responses_to_clients_that_are_gone_go_nowhere() {
     let mut gateway = Gateway::new();
     let mut peer = gateway.connect();
     peer.send(PING);
-    let client = gateway.server.take_commands(gateway.now)[0].0;
+    let client = gateway.commands()[0].0;
     drop(peer);
     gateway.turns();
     gateway.server.respond(client, Ok(Reply::Cleared { entries: 0 }), gateway.now);
@@ -283,7 +287,7 @@ fn responses_to_clients_that_are_gone_go_nowhere() {
     assert_eq!(gateway.clients(), 0);
     let mut next = gateway.connect();
     next.send(PING);
-    let place = gateway.server.take_commands(gateway.now)[0].0.place;
+    let place = gateway.commands()[0].0.place;
     assert_eq!(place, client.place);
     gateway.server.respond(client, Ok(Reply::Cleared { entries: 0 }), gateway.now);
     assert_eq!(next.lines(), [], "it was not this one's");
@@ -310,16 +314,17 @@ fn what_was_asked_before_the_end_is_answered() {
     peer.send(PING.repeat(5));
     peer.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     gateway.turns();
-    assert_eq!(peer.lines().iter().map(Option::is_some).collect::<Vec<_>>(), [
-        true, true, true, true, true, false
-    ]);
+    assert_eq!(
+        peer.lines().iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, true, true, true, true, false]
+    );
 
     let mut cut = gateway.connect();
     cut.send(PING.trim_end());
     cut.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     gateway.turns();
     assert_eq!(cut.codes(), [Some(ErrorCode::Malformed), None], "it may lack its half");
-    assert_eq!(gateway.commands, 5);
+    assert_eq!(gateway.answered, 5);
 }
 
 #[test]

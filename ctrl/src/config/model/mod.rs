@@ -14,4 +14,4 @@ pub use ipsec::{
     Action, AntiReplay, Direction, EspMode, Lifetime, ManualSa, Policy, PortRange, Profile,
     ProfileId, ReplayWindow, Selector, Spi, UdpEncap, UpperLayer,
 };
-pub use process::{Core, Hugepages, Layout, LogLevel, Pipeline, Placement, Poll, Stage, System};
+pub use process::{Hugepages, Layout, LogLevel, Pipeline, Poll, System};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dataplane::engine::topology::{CoreId, Placement};
+
 /// `[system]`: the process as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct System {
@@ -64,12 +66,12 @@ pub enum Layout {
     /// Every core runs all stages. `None`: cores are chosen at the start.
     RunToCompletion {
         /// Cores to use: none twice, at least one.
-        cores: Option<Vec<Core>>,
+        cores: Option<Vec<CoreId>>,
     },
     /// Stages in a row over the cores. `None`: cores are chosen at the start.
     Pipeline {
         /// Cores to use: none twice, at least one.
-        cores: Option<Vec<Core>>,
+        cores: Option<Vec<CoreId>>,
     },
     /// As written in `[[pipeline.stage]]`: no stage twice; `rx` and `tx` are there.
     Explicit {
@@ -78,19 +80,6 @@ pub enum Layout {
     },
 }
 
-/// One `[[pipeline.stage]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    /// The stage.
-    pub stage: Stage,
-    /// Its cores: none twice, at least one.
-    pub cores: Vec<Core>,
-}
-
-/// A logical core, as the operating system numbers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Core(pub u16);
-
 /// What a core does when it finds no packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poll {
@@ -98,54 +87,4 @@ pub enum Poll {
     Busy,
     /// Pauses, then sleeps in short steps until packets come.
     Adaptive,
-}
-
-/// A stage of the data path, as `[[pipeline.stage]]` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// Takes packets from ports.
-    Rx,
-    /// Tells overlay, tunnel, ESP and local traffic apart.
-    Classify,
-    /// Joins fragments of outer packets.
-    Reassemble,
-    /// Verifies and decrypts ESP.
-    EspOpen,
-    /// Takes GRE off.
-    GreDecap,
-    /// Looks the destination up.
-    Lookup,
-    /// Clones multicast and broadcast packets.
-    Replicate,
-    /// Fragments inner packets.
-    Fragment,
-    /// Puts GRE on.
-    GreEncap,
-    /// Encrypts ESP.
-    EspSeal,
-    /// Fragments outer packets.
-    FragmentOuter,
-    /// Gives packets to ports.
-    Tx,
-    /// Hands packets to the control thread.
-    Punt,
-}
-
-impl Stage {
-    /// Every stage with its name, in the order in which a packet meets them.
-    pub const NAMES: [(&'static str, Self); 13] = [
-        ("rx", Self::Rx),
-        ("classify", Self::Classify),
-        ("reassemble", Self::Reassemble),
-        ("esp_open", Self::EspOpen),
-        ("gre_decap", Self::GreDecap),
-        ("lookup", Self::Lookup),
-        ("replicate", Self::Replicate),
-        ("fragment", Self::Fragment),
-        ("gre_encap", Self::GreEncap),
-        ("esp_seal", Self::EspSeal),
-        ("fragment_outer", Self::FragmentOuter),
-        ("tx", Self::Tx),
-        ("punt", Self::Punt),
-    ];
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use dataplane::engine::topology::{CoreId, Placement, StageKind};
+use strum::VariantArray;
+
 use crate::config::reader::{Complaint, Item, Section};
 use crate::config::scalar;
-use crate::config::{Core, Hugepages, Layout, LogLevel, Pipeline, Placement, Poll, Stage, System};
+use crate::config::{Hugepages, Layout, LogLevel, Pipeline, Poll, System};
 
 /// `sun_path` has 108 octets, the last of them a NUL.
 const SOCKET_PATH_OCTETS_MAX: usize = 107;
@@ -119,7 +122,7 @@ fn read_layout(section: &Section<'_>) -> Option<Layout> {
     };
     if chosen == Some(Preset::Explicit) {
         section.refuse("cores", "each [[pipeline.stage]] names its own cores");
-        let stages = section.sections("stage", Stage::NAMES.len());
+        let stages = section.sections("stage", StageKind::VARIANTS.len());
         if stages.is_empty() {
             section.error("preset = \"explicit\" needs [[pipeline.stage]] sections");
             return None;
@@ -140,11 +143,13 @@ fn read_layout(section: &Section<'_>) -> Option<Layout> {
 }
 
 fn read_stages(pipeline: &Section<'_>, sections: Vec<Section<'_>>) -> Option<Layout> {
+    let names: Vec<(&str, StageKind)> =
+        StageKind::VARIANTS.iter().map(|stage| ((*stage).into(), *stage)).collect();
     let mut stages: Vec<Placement> = Vec::new();
     let mut is_whole = true;
     for section in sections {
         let item = section.require("stage");
-        let stage = item.as_ref().and_then(|item| item.choice(&Stage::NAMES));
+        let stage = item.as_ref().and_then(|item| item.choice(&names));
         let cores = section.require("cores").and_then(|item| read_cores(&item));
         section.finish();
         if let (Some(item), Some(stage)) = (item, stage)
@@ -157,7 +162,7 @@ fn read_stages(pipeline: &Section<'_>, sections: Vec<Section<'_>>) -> Option<Lay
             _ => is_whole = false,
         }
     }
-    for (name, stage) in [("rx", Stage::Rx), ("tx", Stage::Tx)] {
+    for (name, stage) in [("rx", StageKind::Rx), ("tx", StageKind::Tx)] {
         if is_whole && !stages.iter().any(|placement| placement.stage == stage) {
             pipeline.error(format!("no [[pipeline.stage]] places {name:?}"));
             is_whole = false;
@@ -166,14 +171,14 @@ fn read_stages(pipeline: &Section<'_>, sections: Vec<Section<'_>>) -> Option<Lay
     is_whole.then_some(Layout::Explicit { stages })
 }
 
-fn read_cores(item: &Item<'_>) -> Option<Vec<Core>> {
+fn read_cores(item: &Item<'_>) -> Option<Vec<CoreId>> {
     if !item.is_list() {
         return item.wrong_type("a list of cores, as in [2, 3]");
     }
     let mut cores = Vec::new();
     let mut is_whole = true;
     for element in item.list() {
-        match element.integer(0..=1023).map(Core) {
+        match element.integer(0..=1023).map(CoreId) {
             Some(core) if cores.contains(&core) => {
                 element.error::<()>(format!("core {} is there twice", core.0));
             }

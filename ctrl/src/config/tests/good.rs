@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aead::Algorithm;
+use dataplane::engine::topology::{CoreId, Placement, StageKind};
 
 use super::{PORTS, fixtures, parse, shown};
 use crate::config::*;
@@ -41,11 +42,11 @@ fn process() {
     };
     assert_eq!(system, expected);
     let place = |stage, cores: &[u16]| {
-        let cores = cores.iter().copied().map(Core).collect();
+        let cores = cores.iter().copied().map(CoreId).collect();
         Placement { stage, cores }
     };
-    let stages =
-        vec![place(Stage::Rx, &[2]), place(Stage::EspSeal, &[3, 4]), place(Stage::Tx, &[2])];
+    let (rx, tx) = (place(StageKind::Rx, &[2]), place(StageKind::Tx, &[2]));
+    let stages = vec![rx, place(StageKind::EspSeal, &[3, 4]), tx];
     let layout = Layout::Explicit { stages };
     assert_eq!(pipeline, Pipeline { layout, poll: Poll::Busy, burst: 32, ring: 2048 });
 }

@@ -10,7 +10,7 @@ use dataplane::engine::message::{Command, Event};
 use dataplane::engine::plan::{Plan, Queue, plan};
 use dataplane::engine::stage::SaCommand;
 use dataplane::engine::topology::{
-    CoreId, Placement, PortId, PortPlacement, PortSpec, StageKind, explicit, pipeline,
+    CoreId, Placement, PortId, PortPlacement, PortSpec, StageKind, Topology, explicit, pipeline,
     run_to_completion,
 };
 use dataplane::engine::worker::{Poll, Worker};
@@ -39,6 +39,11 @@ pub enum Layout {
 
 impl Layout {
     fn plan(&self) -> Plan {
+        plan(&self.topology()).unwrap_or_else(|error| panic!("{self:?}: {error}"))
+    }
+
+    /// The graph, placed.
+    pub fn topology(&self) -> Topology {
         let specs = [(LAN, "lan", false), (WAN, "wan", true)].map(|(id, name, underlay)| PortSpec {
             id: PortId(id),
             name: name.to_owned(),
@@ -47,7 +52,7 @@ impl Layout {
             tx_queues_max: 1,
         });
         let cores = |count: u16| (0..count).map(CoreId).collect::<Vec<_>>();
-        let topology = match self {
+        match self {
             Layout::RunToCompletion(count) => run_to_completion(&cores(*count), &specs),
             Layout::Pipeline(count) => pipeline(&cores(*count), &specs),
             Layout::Explicit(count, stages, queues) => {
@@ -58,8 +63,7 @@ impl Layout {
                 });
                 explicit(&cores(*count), stages, &ports.collect::<Vec<_>>())
             }
-        };
-        plan(&topology).unwrap_or_else(|error| panic!("{self:?}: {error}"))
+        }
     }
 }
 
@@ -88,10 +92,16 @@ impl Wire {
         assert!(mbufs.is_empty(), "the ring of the port is full");
     }
 
-    /// What the gateway sent.
-    pub fn receive(&mut self) -> Vec<Vec<u8>> {
+    /// What the gateway sent, in its buffers.
+    pub fn receive_mbufs(&mut self) -> Vec<Mbuf> {
         let mut mbufs = Vec::new();
         while self.rx.burst(&mut mbufs, 256) > 0 {}
+        mbufs
+    }
+
+    /// What the gateway sent.
+    pub fn receive(&mut self) -> Vec<Vec<u8>> {
+        let mbufs = self.receive_mbufs();
         mbufs.iter().map(|mbuf| mbuf.segments().flatten().copied().collect()).collect()
     }
 }
@@ -121,7 +131,7 @@ impl Gateway {
             let config = MempoolConfig { mbufs, cache: 0, headroom: 256, data_room };
             Mempool::new(eal, &format!("{name}{number}"), config).unwrap()
         };
-        let (small, large) = (pool("small", 2047, 2048), pool("large", 31, 65_000));
+        let (small, large) = (pool("small", 2047, 2048), pool("large", 127, 65_000));
         let (lan, lan_rx, lan_tx) = Wire::new(eal, &format!("lan{number}"), &small);
         let (wan, wan_rx, wan_tx) = Wire::new(eal, &format!("wan{number}"), &small);
         let queue = |port| Queue { port: PortId(port), number: 0 };

@@ -84,6 +84,11 @@ impl Lab {
         }
     }
 
+    /// Turns one gateway; what it sends stays on its wires.
+    pub fn settle_alone(&mut self, number: u8) {
+        self[number].settle();
+    }
+
     /// Sends packets of a host behind `from` and lets everything settle.
     pub fn send(&mut self, from: u8, packets: &[Vec<u8>]) {
         let site = &self.sites[&from];

@@ -5,6 +5,7 @@ pub mod frame;
 pub mod gateway;
 pub mod lab;
 pub mod oracle;
+pub mod rng;
 pub mod site;
 
 pub use gateway::Layout;
