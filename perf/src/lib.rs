@@ -16,6 +16,7 @@
 mod addresses;
 mod args;
 mod calibrate;
+mod drops;
 mod error;
 mod flows;
 mod gateway;
@@ -27,7 +28,7 @@ mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod totals;
+mod turns;
 
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 use dpdk::{Eal, Mbuf, Port, PortConfig, RxQueue};
 
 use crate::args::Case;
+use crate::drops::Drops;
 use crate::error::Error;
 use crate::gateway::{Setup, ring_pair};
 use crate::source::Source;
-use crate::totals::Totals;
 
 /// Sends one burst from each source, and checks that as many frames leave as went in, each of the
 /// length that it should have.
@@ -14,7 +14,7 @@ pub(crate) fn prove(eal: &Eal, case: &Case) -> Result<(), Error> {
     let (mode, size) = (case.mode, case.size);
     let mut watched = Watched::new(eal, case)?;
     let (sent, frames) = watched.burst();
-    Totals::of(&watched.setup).refuse_drops(case)?;
+    Drops::of(&watched.setup).refuse(case)?;
     let received = frames.len() as u64;
     if sent != received || sent == 0 {
         return Err(Error::Lost { mode, size, sent, received });

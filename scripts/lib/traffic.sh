@@ -106,7 +106,7 @@ capture_start() {
     local name=$1 ns=$2 dev=$3 count=$4 limit=()
     [ "$count" = 0 ] || limit=(-c "$count")
     rm -f "$(capture_file "$name")"
-    net_spawn "$name" "$ns" tcpdump -Z root -i "$dev" -n -U -s 0 -B 8192 \
+    net_spawn "$name" "$ns" tcpdump -Z root -i "$dev" -n -U -s 0 -B 8192 --immediate-mode \
         "${limit[@]}" -w "$(capture_file "$name")" "$5"
     until_ok 5 grep -qs 'listening on' "$(net_log "$name")"
 }

@@ -15,7 +15,7 @@ use dataplane::engine::plan::Plan;
 use dataplane::engine::topology::StageKind;
 use dataplane::packet::{Flags, Packet};
 use dataplane::tables::Tables;
-use dpdk::{Eal, Mempool};
+use dpdk::Mempool;
 use wire::{IfAddr, MacAddr, ip6};
 
 use crate::config::{Attachment, Config, TunnelMode};
@@ -106,8 +106,6 @@ pub(super) struct Gateway {
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) ports: Vec<AttachedPort>,
     pub(super) pool: Mempool,
-    /// Last: everything above needs it.
-    pub(super) eal: Eal,
 }
 
 impl Gateway {

@@ -112,7 +112,6 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         threads,
         ports: attached,
         pool,
-        eal,
     };
     gateway.configure(now)?;
     Ok(gateway)

@@ -130,7 +130,7 @@ fn rule(
     let local = build.known.sas.outbound(profile, remote).map_or(local, |sa| sa.manual.local);
     let key = AdjacencyKey::PolicyPeer(interface, profile.0, remote);
     let index = build.memory.indices.of(key.clone());
-    let route = Route { interface, local, outer: remote, underlay, index };
+    let route = Route { local, outer: remote, underlay, index };
     let name = port.name.clone();
     let adjacency = tunnels::template(build, &route, Some(profile), |build, link, esp| EncapSpec {
         interface,

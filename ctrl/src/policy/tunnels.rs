@@ -54,13 +54,13 @@ pub(super) fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, underlay: 
     let adjacency = match guard(build.config, tunnel, nbma) {
         Guard::Discard => Adjacency::Drop(DropReason::PolicyDiscard),
         Guard::Clear => {
-            let route = Route { interface, local: tunnel.local, outer: nbma, underlay, index };
+            let route = Route { local: tunnel.local, outer: nbma, underlay, index };
             template(build, &route, None, |build, link, esp| {
                 spec(build, tunnel, id, nbma, link, esp, index)
             })
         }
         Guard::Protect(profile, outer) => {
-            let route = Route { interface, local: tunnel.local, outer, underlay, index };
+            let route = Route { local: tunnel.local, outer, underlay, index };
             template(build, &route, Some(profile), |build, link, esp| {
                 spec(build, tunnel, id, nbma, link, esp, index)
             })
@@ -71,8 +71,6 @@ pub(super) fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, underlay: 
 
 /// Where the outer packets of a template go.
 pub(super) struct Route<'a> {
-    /// Tunnel, or port of a policy.
-    pub(super) interface: u16,
     /// Our outer address.
     pub(super) local: IpAddr,
     /// The outer destination.

@@ -136,11 +136,8 @@ fn attach(
     queues: &mut PortQueues,
     punts: &mut Option<Consumer<Packet>>,
 ) -> Result<Attachment, MissingQueue> {
-    let missing = |queue: Queue| MissingQueue {
-        kind: node.stage,
-        port: queue.port.0,
-        number: queue.number,
-    };
+    let missing =
+        |queue: Queue| MissingQueue { kind: node.stage, port: queue.port.0, number: queue.number };
     Ok(match (node.stage, node.queue) {
         (StageKind::Rx, Some(queue)) => {
             let rx = queues.rx.remove(&queue).ok_or_else(|| missing(queue))?;

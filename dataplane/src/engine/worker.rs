@@ -345,11 +345,5 @@ fn context<'a>(
     events: &'a mut Vec<Event>,
     now: u64,
 ) -> Context<'a> {
-    Context {
-        tables,
-        now,
-        ticks_per_second: wiring.ticks_per_second,
-        core: wiring.core,
-        events,
-    }
+    Context { tables, now, ticks_per_second: wiring.ticks_per_second, core: wiring.core, events }
 }

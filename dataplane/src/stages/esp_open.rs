@@ -24,6 +24,7 @@ use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
 use crate::replay::{ReplayError, ReplayWindow};
 use crate::stages::esp_seal::BATCH;
+use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
@@ -202,8 +203,8 @@ fn job<'a>(packet: &'a mut Packet, sequence: u64, sa: &'a InboundSa) -> Option<O
     let esp = usize::from(packet.meta.l4);
     let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
     let iv = *header[8..].first_chunk()?;
-    let low = sequence as u32;
-    let aad = if sa.esn { Aad::esn(sa.spi, (sequence >> 32) as u32, low) } else { Aad::esp(sa.spi, low) };
+    let (high, low) = halves(sequence);
+    let aad = if sa.esn { Aad::esn(sa.spi, high, low) } else { Aad::esp(sa.spi, low) };
     Some(OpenJob::new(&sa.key, iv, aad, buffer))
 }
 
@@ -233,7 +234,8 @@ fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
 /// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
 fn note_endpoint(state: &mut Inbound, packet: &Packet, context: &mut Context<'_>) {
     let data = packet.mbuf.data();
-    let port = data.get(usize::from(packet.meta.l4).wrapping_sub(8)..).and_then(|u| u.first_chunk());
+    let port =
+        data.get(usize::from(packet.meta.l4).wrapping_sub(8)..).and_then(|u| u.first_chunk());
     let (Ok(facts), Some(port)) = (IpFacts::parse(data, true), port) else { return };
     let seen = (facts.src, u16::from_be_bytes(*port));
     if state.endpoint != Some(seen) {

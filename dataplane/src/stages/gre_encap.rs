@@ -16,6 +16,7 @@ use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
 use crate::engine::topology::output::gre_encap;
 use crate::packet::{Layer, NONE, Packet};
+use crate::stages::rewrite::halves;
 use crate::tables::encap::{DfPolicy, DscpPolicy, ESP_IV, ESP_TRAILER, Encap, ICV};
 use crate::tables::{Adjacency, FastMap, OutboundSa};
 
@@ -145,7 +146,7 @@ impl GreEncap {
         packet.meta.port = encap.port;
         packet.meta.l4 = u16::from(encap.esp);
         packet.meta.sa = encap.slot;
-        packet.meta.sequence_high = (sequence >> 32) as u32;
+        (packet.meta.sequence_high, _) = halves(sequence);
         packet.meta.mtu = encap.path_mtu;
         if encap.slot != NONE {
             out.push(gre_encap::SEAL, packet);
@@ -250,14 +251,15 @@ fn fill_gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, payloa
 
 fn fill_esp(data: &mut [u8], encap: &Encap, sequence: u64, iv_offset: u64) {
     let at = usize::from(encap.esp);
-    data[at + 4..at + 8].copy_from_slice(&(sequence as u32).to_be_bytes());
+    let (_, low) = halves(sequence);
+    data[at + 4..at + 8].copy_from_slice(&low.to_be_bytes());
     let iv = sequence.wrapping_add(iv_offset);
     data[at + 8..at + 16].copy_from_slice(&iv.to_be_bytes());
     if encap.udp != 0 {
         // The checksum stays zero (RFC 3948 section 2.1).
         let udp = usize::from(encap.udp);
-        let length = (data.len() - udp) as u16;
-        data[udp + 4..udp + 6].copy_from_slice(&length.to_be_bytes());
+        let length = octets(data.len() - udp);
+        data[udp + 4..udp + 6].copy_from_slice(&length);
     }
 }
 
@@ -268,7 +270,7 @@ fn fill_ip(data: &mut [u8], at: usize, encap: &Encap, inner: &Inner, id: u16, fl
     if encap.outer_v6 {
         let word = 6 << 28 | u32::from(tos) << 20 | flow_label;
         data[at..at + 4].copy_from_slice(&word.to_be_bytes());
-        data[at + 4..at + 6].copy_from_slice(&((length - 40) as u16).to_be_bytes());
+        data[at + 4..at + 6].copy_from_slice(&octets(length - 40));
         return;
     }
     let df = match encap.df {
@@ -278,11 +280,18 @@ fn fill_ip(data: &mut [u8], at: usize, encap: &Encap, inner: &Inner, id: u16, fl
     };
     let header = &mut data[at..at + 20];
     header[1] = tos;
-    header[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+    header[2..4].copy_from_slice(&octets(length));
     header[4..6].copy_from_slice(&id.to_be_bytes());
     header[6] = if df { DF } else { 0 };
     let sum = checksum::of(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// A length as it is on the wire. The MTU of a template leaves room for all its headers within 65 535
+/// octets.
+fn octets(length: usize) -> [u8; 2] {
+    debug_assert!(length <= usize::from(u16::MAX));
+    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 fn outer_tos(encap: &Encap, inner: &Inner) -> u8 {

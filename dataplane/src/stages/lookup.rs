@@ -125,18 +125,17 @@ fn send(context: &Context<'_>, mut packet: Packet, facts: Option<&IpFacts>, out:
                 packet.meta.adjacency = members[member];
             }
             Adjacency::Connected { interface } => {
-                let neighbor = facts.and_then(|f| context.tables.neighbors.get(&(*interface, f.dst)));
+                let neighbor =
+                    facts.and_then(|f| context.tables.neighbors.get(&(*interface, f.dst)));
                 match neighbor {
                     Some(neighbor) => packet.meta.adjacency = *neighbor,
                     None => return punt(packet, PuntReason::Unresolved, out),
                 }
             }
-            Adjacency::Policy(policy) => {
-                match by_policy(context.tables, &packet, facts, *policy) {
-                    Ok(adjacency) => packet.meta.adjacency = adjacency,
-                    Err(reason) => return out.drop(packet, reason),
-                }
-            }
+            Adjacency::Policy(policy) => match by_policy(context.tables, &packet, facts, *policy) {
+                Ok(adjacency) => packet.meta.adjacency = adjacency,
+                Err(reason) => return out.drop(packet, reason),
+            },
         }
     }
     out.drop(packet, DropReason::NoRoute);
@@ -154,9 +153,7 @@ fn by_policy(
     match policy.classify(&facts.flow_key(packet.mbuf.data())) {
         None => Err(DropReason::NoRoute),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),
-        Some((_, Action::Bypass)) => {
-            tables.underlay.lookup(facts.dst).ok_or(DropReason::NoRoute)
-        }
+        Some((_, Action::Bypass)) => tables.underlay.lookup(facts.dst).ok_or(DropReason::NoRoute),
         Some((_, Action::Protect { adjacency })) => Ok(adjacency),
     }
 }
@@ -182,12 +179,7 @@ fn into_tunnel(mut packet: Packet, facts: Option<&IpFacts>, encap: &Encap, out: 
     }
 }
 
-fn to_neighbor(
-    mut packet: Packet,
-    facts: Option<&IpFacts>,
-    l2: &L2Rewrite,
-    out: &mut Outputs,
-) {
+fn to_neighbor(mut packet: Packet, facts: Option<&IpFacts>, l2: &L2Rewrite, out: &mut Outputs) {
     if let Some(facts) = facts {
         if l2.is_broadcast() && l2.interface == packet.meta.interface {
             // A broadcast to the subnet it came from: its hosts have it already.
@@ -220,7 +212,9 @@ fn age(packet: &mut Packet, facts: &IpFacts) -> Result<(), PuntReason> {
     let data = packet.mbuf.data_mut();
     let done = match data.map(|data| (data[0] >> 4, data)) {
         Some((4, data)) => ip4::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_ttl()),
-        Some((_, data)) => ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit()),
+        Some((_, data)) => {
+            ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit())
+        }
         None => false,
     };
     if done { Ok(()) } else { Err(PuntReason::TtlExceeded) }

@@ -180,8 +180,9 @@ impl Reassemble {
             return Ok(false);
         }
         let overlaps = overlap.is_some();
-        let beyond = datagram.total.is_some_and(|total| end > total || (!place.more && end != total))
-            || (!place.more && datagram.end > end);
+        let beyond =
+            datagram.total.is_some_and(|total| end > total || (!place.more && end != total))
+                || (!place.more && datagram.end > end);
         let too_many = datagram.pieces.len() >= self.limits.fragments;
         if place.start == 0 {
             datagram.meta = packet.meta;

@@ -1,4 +1,4 @@
-//! What stages share that give a packet its link-layer header.
+//! What stages share that write headers.
 
 use dpdk::Mbuf;
 use wire::eth::{self, EtherType};
@@ -23,4 +23,10 @@ pub(super) fn rewrite_l2(packet: &mut Packet, l2: &L2Rewrite) -> Result<(), Drop
 pub(super) fn l3_offset(mbuf: &Mbuf) -> usize {
     let tagged = mbuf.data().get(12..14) == Some(&EtherType::VLAN.0.to_be_bytes());
     eth::HEADER_LEN + if tagged { vlan::TAG_LEN } else { 0 }
+}
+
+/// High and low half of a sequence number: ESP carries the low one (RFC 4303 section 2.2.1).
+pub(super) fn halves(sequence: u64) -> (u32, u32) {
+    let [a, b, c, d, low @ ..] = sequence.to_be_bytes();
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(low))
 }

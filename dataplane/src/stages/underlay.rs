@@ -96,6 +96,7 @@ fn pair_lane(facts: &IpFacts) -> u32 {
     address_lane(facts.src) ^ address_lane(facts.dst).rotate_left(7)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the other half is folded in")]
 fn address_lane(address: std::net::IpAddr) -> u32 {
     match address {
         std::net::IpAddr::V4(a) => a.to_bits().wrapping_mul(0x9e37_79b1) >> 7,

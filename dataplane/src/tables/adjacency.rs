@@ -69,10 +69,7 @@ pub struct L2Rewrite {
 
 impl L2Rewrite {
     /// The header of a next hop; the EtherType, the last two octets, is set per packet.
-    pub fn new(
-        interface: &super::Interface,
-        destination: wire::MacAddr,
-    ) -> Self {
+    pub fn new(interface: &super::Interface, destination: wire::MacAddr) -> Self {
         let mut header = [0; L2_MAX];
         header[..6].copy_from_slice(&destination.octets());
         header[6..12].copy_from_slice(&interface.mac.octets());

@@ -68,7 +68,8 @@ impl LastSequence {
     /// the wrap from 2^32-1 to 0 is no reordering.
     pub fn accept(&self, sequence: u32) -> bool {
         let newer = |last: u64| {
-            let ahead = sequence.wrapping_sub(last as u32);
+            let [_, _, _, _, number @ ..] = last.to_be_bytes();
+            let ahead = sequence.wrapping_sub(u32::from_be_bytes(number));
             last & Self::SEEN == 0 || (ahead != 0 && ahead < 1 << 31)
         };
         self.0

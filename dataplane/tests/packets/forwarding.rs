@@ -41,7 +41,14 @@ fn what_is_for_the_gateway_itself_is_punted() {
     let mut lab = Lab::pair(&Link::dmvpn());
     let ping = |src, dst| Ip::new(src, dst, ICMP).packet(&[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
     // Its LAN address from its own LAN, its tunnel address and its LAN address through the tunnel.
-    lab.send(1, &[ping("10.1.0.10", "10.1.0.1"), ping("10.1.0.10", "10.255.0.2"), ping("10.1.0.10", "10.2.0.1")]);
+    lab.send(
+        1,
+        &[
+            ping("10.1.0.10", "10.1.0.1"),
+            ping("10.1.0.10", "10.255.0.2"),
+            ping("10.1.0.10", "10.2.0.1"),
+        ],
+    );
     assert_eq!(lab[1].take_punts(), [PuntReason::Local]);
     let packet = &lab[2].punts[1];
     assert_eq!(packet.mbuf.data(), hops(&ping("10.1.0.10", "10.2.0.1"), 1));
@@ -80,7 +87,8 @@ fn arp_and_neighbor_discovery_are_punted_as_frames() {
     let arp = frame_of([0xff; 6], host_mac(1, 10), None, 0x0806, &[0; 28]);
     let mut solicitation = Ip::new("::", "ff02::1:ff00:1", 58);
     solicitation.ttl = 255;
-    let nd = solicitation.packet(&[135, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let nd = solicitation
+        .packet(&[135, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let nd = frame_of([0x33, 0x33, 0xff, 0, 0, 1], host_mac(1, 10), None, 0x86dd, &nd);
     lab[1].send_lan(&[arp.clone(), nd.clone()]);
     lab.settle();
@@ -93,7 +101,10 @@ fn arp_and_neighbor_discovery_are_punted_as_frames() {
 #[test]
 fn no_route_and_unresolved_neighbours_are_punted() {
     let mut lab = Lab::pair(&Link::default());
-    lab.send(1, &[udp_packet("10.1.0.10", "203.0.113.1", 1, 60), udp_packet("fd00:1::a", "fd77::1", 1, 60)]);
+    lab.send(
+        1,
+        &[udp_packet("10.1.0.10", "203.0.113.1", 1, 60), udp_packet("fd00:1::a", "fd77::1", 1, 60)],
+    );
     lab.send(2, &[udp_packet("10.2.0.10", "10.1.0.99", 1, 60)]);
     assert_eq!(lab[1].punts[2].meta.punt, PuntReason::Unresolved);
     let adjacency = lab[1].punts[2].meta.adjacency as usize;
@@ -161,12 +172,30 @@ fn congestion_marks_of_the_underlay_reach_the_inner_packet() {
     const ECT0: u8 = 2;
     const CE: u8 = 3;
     let table = [
-        (NOT, NOT, Some(NOT)), (NOT, ECT0, Some(NOT)), (NOT, ECT1, Some(NOT)), (NOT, CE, None),
-        (ECT0, NOT, Some(ECT0)), (ECT0, ECT0, Some(ECT0)), (ECT0, ECT1, Some(ECT1)), (ECT0, CE, Some(CE)),
-        (ECT1, NOT, Some(ECT1)), (ECT1, ECT0, Some(ECT1)), (ECT1, ECT1, Some(ECT1)), (ECT1, CE, Some(CE)),
-        (CE, NOT, Some(CE)), (CE, ECT0, Some(CE)), (CE, ECT1, Some(CE)), (CE, CE, Some(CE)),
+        (NOT, NOT, Some(NOT)),
+        (NOT, ECT0, Some(NOT)),
+        (NOT, ECT1, Some(NOT)),
+        (NOT, CE, None),
+        (ECT0, NOT, Some(ECT0)),
+        (ECT0, ECT0, Some(ECT0)),
+        (ECT0, ECT1, Some(ECT1)),
+        (ECT0, CE, Some(CE)),
+        (ECT1, NOT, Some(ECT1)),
+        (ECT1, ECT0, Some(ECT1)),
+        (ECT1, ECT1, Some(ECT1)),
+        (ECT1, CE, Some(CE)),
+        (CE, NOT, Some(CE)),
+        (CE, ECT0, Some(CE)),
+        (CE, ECT1, Some(CE)),
+        (CE, CE, Some(CE)),
     ];
-    for (link, ends) in [(Link::dmvpn(), V4), (Link::dmvpn(), V6), (Link::ipsec(), V4), (Link::ipsec(), V6), (Link::default(), V4)] {
+    for (link, ends) in [
+        (Link::dmvpn(), V4),
+        (Link::dmvpn(), V6),
+        (Link::ipsec(), V4),
+        (Link::ipsec(), V6),
+        (Link::default(), V4),
+    ] {
         let mut lab = Lab::pair(&link);
         let mut invalid = 0;
         for (inner, outer, expected) in table {
@@ -184,7 +213,11 @@ fn congestion_marks_of_the_underlay_reach_the_inner_packet() {
             match expected {
                 Some(mark) => {
                     ip.tos = 0x60 | mark;
-                    assert_eq!(arrived, [hops(&ip.packet(&udp(1, 2, b"ecn")), 2)], "{inner} in {outer}");
+                    assert_eq!(
+                        arrived,
+                        [hops(&ip.packet(&udp(1, 2, b"ecn")), 2)],
+                        "{inner} in {outer}"
+                    );
                 }
                 None => {
                     invalid += 1;

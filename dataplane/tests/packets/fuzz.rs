@@ -42,8 +42,12 @@ fn links() -> [Link; 5] {
 /// An IP packet between hosts, from any of three places.
 fn inner(rng: &mut Rng) -> Vec<u8> {
     let ends = *rng.pick(&[
-        ("10.2.0.10", "10.1.0.10"), ("10.1.0.10", "10.2.0.10"), ("fd00:2::a", "fd00:1::a"),
-        ("10.2.0.10", "239.0.0.1"), ("10.1.0.10", "10.1.0.1"), ("10.1.0.10", "255.255.255.255"),
+        ("10.2.0.10", "10.1.0.10"),
+        ("10.1.0.10", "10.2.0.10"),
+        ("fd00:2::a", "fd00:1::a"),
+        ("10.2.0.10", "239.0.0.1"),
+        ("10.1.0.10", "10.1.0.1"),
+        ("10.1.0.10", "255.255.255.255"),
     ]);
     let len = 60 + rng.below(200);
     match rng.below(4) {
@@ -71,14 +75,18 @@ fn outer(rng: &mut Rng, link: &Link, sequence: u64) -> Vec<u8> {
     let mut protocol = if rng.chance(2) { 4 } else { 41 };
     if let Some(spec) = link.gre {
         let kind = *rng.pick(&[0x0800, 0x0800, 0x86dd, 0x2001, 0]);
-        payload = mutated(rng, gre(spec.key, spec.sequence.then_some(sequence as u32), kind, &payload));
+        payload =
+            mutated(rng, gre(spec.key, spec.sequence.then_some(sequence as u32), kind, &payload));
         protocol = GRE;
     }
     let (v4, v6) = (("192.0.2.2", "192.0.2.1"), ("2001:db8::2", "2001:db8::1"));
     let ends = if link.underlay_v6 { v6 } else { v4 };
     if let Some(esp) = link.esp {
         let sa = oracle_sa(2, 1, &esp);
-        if link.gre.is_some() && protocol == GRE && esp.mode == dataplane::tables::sa::SaMode::Tunnel {
+        if link.gre.is_some()
+            && protocol == GRE
+            && esp.mode == dataplane::tables::sa::SaMode::Tunnel
+        {
             payload = mutated(rng, Ip::new(ends.0, ends.1, GRE).packet(&payload));
             protocol = 4;
         }
@@ -113,13 +121,23 @@ fn fuzz_frames() {
                 let frames = (0..32).map(|number| {
                     let packet = match towards {
                         true => outer(rng, &link, round * 32 + number + 1),
-                        false => { let packet = inner(rng); mutated(rng, packet) }
+                        false => {
+                            let packet = inner(rng);
+                            mutated(rng, packet)
+                        }
                     };
                     let packet = if packet.is_empty() { vec![0] } else { packet };
-                    let frame = if towards { site.underlay_frame(&packet) } else { site.host_frame(&packet) };
+                    let frame = if towards {
+                        site.underlay_frame(&packet)
+                    } else {
+                        site.host_frame(&packet)
+                    };
                     match rng.below(16) {
                         0 => mutated(rng, frame),
-                        1 => { let count = 1 + rng.below(100); rng.bytes(count) }
+                        1 => {
+                            let count = 1 + rng.below(100);
+                            rng.bytes(count)
+                        }
                         _ => frame,
                     }
                 });

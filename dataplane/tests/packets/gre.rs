@@ -13,8 +13,10 @@ const V6: (&str, &str) = ("fd00:1::a", "fd00:2::a");
 
 fn there_and_back(link: &Link, ends: (&str, &str)) -> Vec<Vec<u8>> {
     let mut lab = Lab::pair(link);
-    let there: Vec<_> = (0..3).map(|i| udp_packet(ends.0, ends.1, i, 100 + usize::from(i))).collect();
-    let back: Vec<_> = (0..3).map(|i| udp_packet(ends.1, ends.0, i, 200 + usize::from(i))).collect();
+    let there: Vec<_> =
+        (0..3).map(|i| udp_packet(ends.0, ends.1, i, 100 + usize::from(i))).collect();
+    let back: Vec<_> =
+        (0..3).map(|i| udp_packet(ends.1, ends.0, i, 200 + usize::from(i))).collect();
     lab.send(1, &there);
     lab.send(2, &back);
     let expected = |packets: &[Vec<u8>]| packets.iter().map(|p| hops(p, 2)).collect::<Vec<_>>();
@@ -51,7 +53,10 @@ fn check_outer(packet: &[u8], spec: &GreSpec, v6: bool, number: u32) {
         assert_eq!(ip.total_len(), packet.len());
         assert_eq!(ip.next_header(), IpProto::GRE);
         assert_eq!(ip.hop_limit(), 64);
-        assert_eq!((ip.src(), ip.dst()), ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()));
+        assert_eq!(
+            (ip.src(), ip.dst()),
+            ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap())
+        );
         ip.payload()
     } else {
         let ip = ip4::Packet::new_checked(packet).unwrap();

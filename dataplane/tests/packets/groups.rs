@@ -88,7 +88,8 @@ fn ttl_1_is_not_forwarded_and_nobody_is_told() {
 #[test]
 fn link_local_groups_and_those_without_a_rule_stay_on_the_lan() {
     let mut lab = lab();
-    let packets = ["224.0.0.5", "224.1.1.1", "238.255.255.255"].map(|group| to_group("10.1.0.10", group, 64));
+    let packets =
+        ["224.0.0.5", "224.1.1.1", "238.255.255.255"].map(|group| to_group("10.1.0.10", group, 64));
     let frames = packets.map(|packet| group_frame(1, &packet));
     lab[1].send_lan(&frames);
     lab.settle();

@@ -67,7 +67,8 @@ impl Target {
 
     /// ESP around GRE around a packet, or what else the link is made of.
     fn wrap(&mut self, inner: &[u8]) -> Vec<u8> {
-        let gre = self.link.gre.map(|gre| frame::gre(gre.key, None, frame::ether_type(inner), inner));
+        let gre =
+            self.link.gre.map(|gre| frame::gre(gre.key, None, frame::ether_type(inner), inner));
         match (self.sa.clone(), gre) {
             (Some(sa), Some(gre)) => {
                 let sealed = sa.seal(self.sequence(), frame::GRE, &gre);

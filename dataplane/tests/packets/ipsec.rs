@@ -28,7 +28,8 @@ fn esp_of(outer: &[u8]) -> (&[u8], bool) {
 fn check_link(link: &Link, ends: (&str, &str)) {
     let esp = link.esp.unwrap();
     let mut lab = Lab::pair(link);
-    let packets: Vec<_> = (0..5u16).map(|i| udp_packet(ends.0, ends.1, i, 61 + usize::from(i))).collect();
+    let packets: Vec<_> =
+        (0..5u16).map(|i| udp_packet(ends.0, ends.1, i, 61 + usize::from(i))).collect();
     lab.send(1, &packets);
     let arrived: Vec<_> = packets.iter().map(|p| hops(p, 2)).collect();
     assert_eq!(lab.receive(2), arrived);
@@ -62,7 +63,10 @@ fn check_link(link: &Link, ends: (&str, &str)) {
                 } else {
                     assert_eq!(ip[12..20], outer[12..20], "ends of the GRE packet");
                     assert_eq!(ip[9], GRE);
-                    assert_eq!(usize::from(u16::from_be_bytes([ip[2], ip[3]])), opened.payload.len());
+                    assert_eq!(
+                        usize::from(u16::from_be_bytes([ip[2], ip[3]])),
+                        opened.payload.len()
+                    );
                     assert_eq!(crate::support::frame::checksum(ip), 0);
                 }
                 assert_eq!(rest[gre.len()..], inner);

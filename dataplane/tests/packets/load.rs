@@ -11,7 +11,9 @@ const PACKETS: usize = 256;
 #[cfg_attr(debug_assertions, ignore = "for optimised builds")]
 fn a_million_packets_there_and_none_is_leaked() {
     let mut lab = Lab::pair(&Link::dmvpn());
-    let packets: Vec<_> = (0..8).map(|i| udp_packet("10.1.0.10", "10.2.0.10", i, 60 + 150 * usize::from(i))).collect();
+    let packets: Vec<_> = (0..8)
+        .map(|i| udp_packet("10.1.0.10", "10.2.0.10", i, 60 + 150 * usize::from(i)))
+        .collect();
     let frames: Vec<_> = packets.iter().map(|packet| lab.site(1).host_frame(packet)).collect();
     let expected: Vec<_> = packets.iter().map(|packet| hops(packet, 2)).collect();
     let in_use = [1, 2].map(|n| lab[n].in_use());

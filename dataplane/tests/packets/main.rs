@@ -17,6 +17,7 @@ mod gre;
 mod groups;
 mod hostile;
 mod ipsec;
+mod limits;
 mod load;
 mod parsers;
 mod placement;

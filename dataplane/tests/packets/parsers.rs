@@ -9,18 +9,35 @@ use crate::support::frame::{self, Ip};
 use crate::support::rng::Rng;
 
 fn seed_packet(rng: &mut Rng) -> Vec<u8> {
-    let random = |rng: &mut Rng| { let count = rng.below(80); rng.bytes(count) };
+    let random = |rng: &mut Rng| {
+        let count = rng.below(80);
+        rng.bytes(count)
+    };
     match rng.below(10) {
         0 => random(rng),
         1 => frame::syn_packet("10.0.0.1", "10.0.0.2", 1460),
         2 => frame::syn_packet("fd00::1", "fd00::2", 1460),
-        3 => frame::gre(Some(1), Some(2), 0x0800, &frame::udp_packet("10.0.0.1", "10.0.0.2", 1, 60)),
+        3 => {
+            frame::gre(Some(1), Some(2), 0x0800, &frame::udp_packet("10.0.0.1", "10.0.0.2", 1, 60))
+        }
         4 => frame::udp(4500, 4500, &random(rng)),
-        5 => frame::frame([2; 6], [4; 6], Some(3), &frame::udp_packet("10.0.0.1", "10.0.0.2", 1, 60)),
-        6 => Ip::new("fd00::1", "fd00::2", 0).packet(&[60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4]),
-        7 => vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2],
-        8 => [vec![135, 0, 0, 0, 0, 0, 0, 0], vec![0xfe; 16], vec![1, 1, 2, 0, 0, 0, 0, 1]].concat(),
-        _ => { let mut ip = Ip::new("10.0.0.1", "10.0.0.2", 17); ip.more = true; ip.packet(&random(rng)) }
+        5 => {
+            frame::frame([2; 6], [4; 6], Some(3), &frame::udp_packet("10.0.0.1", "10.0.0.2", 1, 60))
+        }
+        6 => Ip::new("fd00::1", "fd00::2", 0).packet(&[
+            60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4,
+        ]),
+        7 => vec![
+            0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2,
+        ],
+        8 => {
+            [vec![135, 0, 0, 0, 0, 0, 0, 0], vec![0xfe; 16], vec![1, 1, 2, 0, 0, 0, 0, 1]].concat()
+        }
+        _ => {
+            let mut ip = Ip::new("10.0.0.1", "10.0.0.2", 17);
+            ip.more = true;
+            ip.packet(&random(rng))
+        }
     }
 }
 

@@ -22,7 +22,11 @@ fn hub() -> Site {
 fn packet(src: &str, dst: &str, flow: u16, number: u16, len: usize) -> Vec<u8> {
     let mut ip = Ip::new(src, dst, UDP);
     ip.id = flow;
-    ip.packet(&udp(10_000 + flow, 53, &[&number.to_be_bytes()[..], &vec![flow as u8; len - 30]].concat()))
+    ip.packet(&udp(
+        10_000 + flow,
+        53,
+        &[&number.to_be_bytes()[..], &vec![flow as u8; len - 30]].concat(),
+    ))
 }
 
 /// Frames of hosts: small, to be cut, for groups, without route, out of TTL.
@@ -58,7 +62,11 @@ fn from_peers(site: &Site) -> Vec<Vec<u8>> {
             };
             let inner = packet(&source, destination, flow, number, 100 + usize::from(flow));
             let sequence = &mut sequences[usize::from(peer)];
-            let sealed = oracle_sa(peer, 1, &Esp::TRANSPORT).seal(*sequence, GRE, &gre(Some(42), None, 0x0800, &inner));
+            let sealed = oracle_sa(peer, 1, &Esp::TRANSPORT).seal(
+                *sequence,
+                GRE,
+                &gre(Some(42), None, 0x0800, &inner),
+            );
             *sequence += 1;
             let mut ip = Ip::new(&format!("192.0.2.{peer}"), "192.0.2.1", ESP);
             if flow >= 108 {
@@ -102,7 +110,12 @@ fn flow_of(ip: &[u8]) -> u16 {
 }
 
 fn outcome(lab: &mut Lab) -> Outcome {
-    let mut outcome = Outcome { lan: BTreeMap::new(), wan: BTreeMap::new(), drops: lab[1].drops(), punts: BTreeMap::new() };
+    let mut outcome = Outcome {
+        lan: BTreeMap::new(),
+        wan: BTreeMap::new(),
+        drops: lab[1].drops(),
+        punts: BTreeMap::new(),
+    };
     for packet in lab.receive(1) {
         outcome.lan.entry(flow_of(&packet)).or_default().push(packet);
     }
@@ -114,7 +127,10 @@ fn outcome(lab: &mut Lab) -> Outcome {
         let opened = sa.open(0, esp);
         let expected = last.entry(sa.spi).or_insert(0);
         *expected += 1;
-        assert_eq!(opened.sequence, *expected, "an SA's packets leave in order, and none is missing");
+        assert_eq!(
+            opened.sequence, *expected,
+            "an SA's packets leave in order, and none is missing"
+        );
         let inner = opened.payload[8..].to_vec();
         outcome.wan.entry((sa.spi, flow_of(&inner))).or_default().push(inner);
     }
@@ -144,7 +160,11 @@ fn reference() -> Outcome {
 fn assert_same(outcome: &Outcome, reference: &Outcome, layout: &Layout) {
     assert_eq!(outcome.drops, reference.drops, "{layout:?}");
     assert_eq!(outcome.punts, reference.punts, "{layout:?}");
-    assert_eq!(outcome.lan.keys().collect::<Vec<_>>(), reference.lan.keys().collect::<Vec<_>>(), "{layout:?}");
+    assert_eq!(
+        outcome.lan.keys().collect::<Vec<_>>(),
+        reference.lan.keys().collect::<Vec<_>>(),
+        "{layout:?}"
+    );
     let same = |a: &Vec<Vec<u8>>, b: &Vec<Vec<u8>>| {
         let number = |p: &Vec<u8>| p[28..30].to_vec();
         let numbers = |v: &Vec<Vec<u8>>| v.iter().map(number).collect::<Vec<_>>();
@@ -154,7 +174,11 @@ fn assert_same(outcome: &Outcome, reference: &Outcome, layout: &Layout) {
     for (flow, packets) in &outcome.lan {
         same(packets, &reference.lan[flow]);
     }
-    assert_eq!(outcome.wan.keys().collect::<Vec<_>>(), reference.wan.keys().collect::<Vec<_>>(), "{layout:?}");
+    assert_eq!(
+        outcome.wan.keys().collect::<Vec<_>>(),
+        reference.wan.keys().collect::<Vec<_>>(),
+        "{layout:?}"
+    );
     for (flow, packets) in &outcome.wan {
         same(packets, &reference.wan[flow]);
     }
@@ -163,14 +187,24 @@ fn assert_same(outcome: &Outcome, reference: &Outcome, layout: &Layout) {
 #[test]
 fn the_reference_run_is_what_it_should_be() {
     let outcome = reference();
-    let drops = [("martian_source", 12), ("replay_duplicate", 12), ("icv_mismatch", 12), ("cleartext_from_protected", 12)];
+    let drops = [
+        ("martian_source", 12),
+        ("replay_duplicate", 12),
+        ("icv_mismatch", 12),
+        ("cleartext_from_protected", 12),
+    ];
     assert_eq!(outcome.drops, drops.into());
     assert_eq!(outcome.punts, [("NoRoute".to_owned(), 12)].into());
     assert_eq!(outcome.lan.len(), 8);
     assert!(outcome.lan.values().all(|flow| flow.len() == 12));
     // Flows 0 to 3 are cut in two; the group has a copy for each peer.
     assert_eq!(outcome.wan.len(), 16 + 2 + 4);
-    let to_2: usize = outcome.wan.iter().filter(|((to, _), _)| *to == spi(1, 2)).map(|(_, flow)| flow.len()).sum();
+    let to_2: usize = outcome
+        .wan
+        .iter()
+        .filter(|((to, _), _)| *to == spi(1, 2))
+        .map(|(_, flow)| flow.len())
+        .sum();
     assert_eq!(to_2, 12 * (8 + 2 + 1 + 2));
 }
 
@@ -191,14 +225,27 @@ fn drawn(rng: &mut Rng) -> Option<Layout> {
     use StageKind::*;
     let cores = 1 + rng.below(4) as u16;
     let mut stages = Vec::new();
-    for stage in [Classify, Reassemble, EspOpen, GreDecap, Lookup, Replicate, Fragment, GreEncap, EspSeal, FragmentOuter, Punt] {
+    for stage in [
+        Classify,
+        Reassemble,
+        EspOpen,
+        GreDecap,
+        Lookup,
+        Replicate,
+        Fragment,
+        GreEncap,
+        EspSeal,
+        FragmentOuter,
+        Punt,
+    ] {
         let mut on: Vec<_> = (0..cores).map(CoreId).filter(|_| rng.chance(2)).collect();
         if on.is_empty() || rng.chance(3) {
             on = vec![CoreId(rng.below(usize::from(cores)) as u16)];
         }
         stages.push(Placement { stage, cores: on });
     }
-    let mut queues = || (rng.below(usize::from(cores)) as u16, rng.below(usize::from(cores)) as u16);
+    let mut queues =
+        || (rng.below(usize::from(cores)) as u16, rng.below(usize::from(cores)) as u16);
     let layout = Layout::Explicit(cores, stages, [queues(), queues()]);
     plan(&layout.topology()).is_ok().then_some(layout)
 }
@@ -230,7 +277,9 @@ fn real_threads_do_the_same() {
     let reference = reference();
     for layout in [Layout::RunToCompletion(2), Layout::Pipeline(2), Layout::Pipeline(4)] {
         let mut lab = fed(&layout);
-        let threads: Vec<_> = lab[1].workers.drain(..)
+        let threads: Vec<_> = lab[1]
+            .workers
+            .drain(..)
             .map(|worker| std::thread::spawn(move || worker.run()))
             .collect();
         wait_until_quiet(&mut lab);

@@ -4,7 +4,9 @@
 use dataplane::packet::PuntReason;
 use dataplane::tables::sa::SaMode;
 
-use crate::support::frame::{Ip, UDP, checksum, hops, syn_packet, transport_checksum, udp, udp_packet};
+use crate::support::frame::{
+    Ip, UDP, checksum, hops, syn_packet, transport_checksum, udp, udp_packet,
+};
 use crate::support::{Esp, Lab, Link};
 
 const V4: (&str, &str) = ("10.1.0.10", "10.2.0.10");
@@ -18,7 +20,11 @@ fn reassembled(mut fragments: Vec<Vec<u8>>) -> Vec<u8> {
     for (number, fragment) in fragments.iter().enumerate() {
         assert_eq!(checksum(&fragment[..20]), 0, "header checksum");
         assert_eq!(usize::from(u16::from_be_bytes([fragment[2], fragment[3]])), fragment.len());
-        assert_eq!(usize::from(field(fragment) & 0x1fff) * 8, whole.len() - 20, "no gap, no overlap");
+        assert_eq!(
+            usize::from(field(fragment) & 0x1fff) * 8,
+            whole.len() - 20,
+            "no gap, no overlap"
+        );
         let is_last = number + 1 == fragments.len();
         assert_eq!(field(fragment) & 0x2000 != 0, !is_last, "more fragments");
         whole.extend(&fragment[20..]);
@@ -34,7 +40,9 @@ fn reassembled(mut fragments: Vec<Vec<u8>>) -> Vec<u8> {
 
 #[test]
 fn the_largest_inner_packet_fills_the_path_and_one_octet_more_is_cut_before() {
-    for esp in [None, Some(Esp::TRANSPORT), Some(Esp::TUNNEL), Some(Esp { udp: true, ..Esp::TRANSPORT })] {
+    for esp in
+        [None, Some(Esp::TRANSPORT), Some(Esp::TUNNEL), Some(Esp { udp: true, ..Esp::TRANSPORT })]
+    {
         let link = Link { esp, ..Link::default() };
         let mut lab = Lab::pair(&link);
         let overhead = match esp {
@@ -112,8 +120,17 @@ fn too_big_for_the_lan_is_cut_or_punted_too() {
 #[test]
 fn outer_fragments_after_encapsulation_are_reassembled_by_the_peer() {
     for underlay_v6 in [false, true] {
-        for esp in [None, Some(Esp::TRANSPORT), Some(Esp::TUNNEL), Some(Esp { udp: true, ..Esp::TUNNEL })] {
-            let link = Link { esp, underlay_v6, fragment_after: true, path_mtu: 1300, mtu: Some(1500), ..Link::default() };
+        for esp in
+            [None, Some(Esp::TRANSPORT), Some(Esp::TUNNEL), Some(Esp { udp: true, ..Esp::TUNNEL })]
+        {
+            let link = Link {
+                esp,
+                underlay_v6,
+                fragment_after: true,
+                path_mtu: 1300,
+                mtu: Some(1500),
+                ..Link::default()
+            };
             let mut lab = Lab::pair(&link);
             let mut ip = Ip::new(V4.0, V4.1, UDP);
             ip.df = true;
@@ -131,7 +148,13 @@ fn outer_fragments_after_encapsulation_are_reassembled_by_the_peer() {
 
 #[test]
 fn outer_fragments_in_any_order_and_interleaved() {
-    let link = Link { esp: Some(Esp::TRANSPORT), fragment_after: true, path_mtu: 600, mtu: Some(1500), ..Link::default() };
+    let link = Link {
+        esp: Some(Esp::TRANSPORT),
+        fragment_after: true,
+        path_mtu: 600,
+        mtu: Some(1500),
+        ..Link::default()
+    };
     let mut lab = Lab::pair(&link);
     let packets: Vec<_> = (0..20).map(|i| udp_packet(V4.0, V4.1, i, 1400)).collect();
     let site = lab.site(1).clone();

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use crate::args::{Case, Preset};
 use crate::measure::Run;
 use crate::mode::Mode;
-use crate::totals::StageTotals;
+use crate::turns::StageCost;
 
 /// All figures of a bench.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,13 +70,10 @@ pub struct CaseReport {
     /// Cycles of all cores for a packet: of turns in which there were packets, with everything
     /// that is done in them.
     pub cycles_per_packet: f64,
-    /// The least and the most of the runs that the median is taken of.
+    /// The least and the most of all runs.
     pub cycles_per_packet_range: (f64, f64),
     /// Every run, in the order in which they were made.
     pub cycles_per_packet_runs: Vec<f64>,
-    /// Runs in which no other thread took a core away. If there are any, the median is of these:
-    /// the others measured somebody else's work too.
-    pub quiet_runs: usize,
     /// By stage.
     pub stages: Vec<StageReport>,
     /// What is no stage's: polling, passing packets on, counting, timers.
@@ -85,6 +82,11 @@ pub struct CaseReport {
     pub clock_ratio: f64,
     /// How often other threads took a core away in the median run.
     pub preemptions: Option<u64>,
+    /// Turns with packets in the median run.
+    pub turns: u64,
+    /// Those of them that took so long that they must have been interrupted. What they cost is
+    /// replaced by what the packets of the other turns cost.
+    pub turns_aside: u64,
     /// Packets dropped. Always 0: a drop is an error.
     pub drops: u64,
 }
@@ -136,12 +138,7 @@ impl CaseReport {
     /// The report of a case; none without a run.
     pub(crate) fn of(case: &Case, runs: &[Run], machine: &Machine) -> Option<Self> {
         let all: Vec<f64> = runs.iter().map(cycles_per_packet).collect();
-        let quiet = |run: &usize| runs[*run].preemptions.is_none_or(|count| count == 0);
-        let mut order: Vec<usize> = (0..runs.len()).filter(quiet).collect();
-        let quiet_runs = order.len();
-        if order.is_empty() {
-            order = (0..runs.len()).collect();
-        }
+        let mut order: Vec<usize> = (0..runs.len()).collect();
         order.sort_by(|a, b| all[*a].total_cmp(&all[*b]));
         let (least, most) = (*order.first()?, *order.last()?);
         let median = order[(order.len() - 1) / 2];
@@ -168,17 +165,18 @@ impl CaseReport {
             cycles_per_packet_range: (all[least], all[most]),
             loop_cycles_per_packet: all[median] - stage_cycles as f64 / packets,
             cycles_per_packet_runs: all,
-            quiet_runs,
             stages,
             clock_ratio: run.clock_ratio,
             preemptions: run.preemptions,
+            turns: run.turns,
+            turns_aside: run.turns_aside,
             drops: 0,
         })
     }
 }
 
 impl StageReport {
-    fn of(stage: &StageTotals) -> Self {
+    fn of(stage: &StageCost) -> Self {
         let packets = stage.packets as f64;
         Self {
             name: stage.kind,

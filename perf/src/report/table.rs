@@ -68,9 +68,7 @@ fn mode(text: &mut String, cases: &[CaseReport], backend: Backend) {
     row(text, "  Mpps", cases, |case| format!("{:.2}", case.mpps));
     row(text, "  Gbit/s", cases, |case| format!("{:.2}", case.gbps));
     row(text, "  core clock / TSC", cases, |case| format!("{:.2}", case.clock_ratio));
-    row(text, "  runs undisturbed", cases, |case| {
-        format!("{}/{}", case.quiet_runs, case.cycles_per_packet_runs.len())
-    });
+    row(text, "  turns set aside", cases, |case| format!("{}/{}", case.turns_aside, case.turns));
 }
 
 const NAME_WIDTH: usize = 30;

@@ -28,13 +28,15 @@ fn case(mode: Mode, size: u16) -> Case {
 /// A run of 1000 packets in 10 calls of each stage, with a tenth of the cycles in the loop.
 fn run(busy: &[u64], kinds: &[StageKind]) -> Run {
     let cycles = busy.iter().sum::<u64>() * 9 / 10 / kinds.len() as u64;
-    let stage = |kind: &StageKind| StageTotals { kind: *kind, calls: 10, packets: 1000, cycles };
+    let stage = |kind: &StageKind| StageCost { kind: *kind, calls: 10, packets: 1000, cycles };
     Run {
         packets: 1000,
         busy_cycles: busy.to_vec(),
         stages: kinds.iter().map(stage).collect(),
         clock_ratio: 1.25,
-        preemptions: Some(0),
+        preemptions: Some(2),
+        turns: 10,
+        turns_aside: 1,
     }
 }
 
@@ -43,9 +45,7 @@ fn report() -> Report {
     let machine = machine();
     let plain = [run(&[100_000], &[Rx, Classify, Tx])];
     let sealed = [Rx, Classify, EspOpen, Tx];
-    let mut opened = [400_000, 200_000, 320_000].map(|busy| run(&[busy], &sealed));
-    // Somebody else's time is in it.
-    opened[1].preemptions = Some(3);
+    let opened = [400_000, 200_000, 320_000].map(|busy| run(&[busy], &sealed));
     let cases = [
         CaseReport::of(&case(Mode::Forward, 64), &plain, &machine),
         CaseReport::of(&case(Mode::Decrypt, 512), &opened, &machine),
@@ -72,21 +72,21 @@ forward                                 64
   Mpps                               20.00
   Gbit/s                             10.24
   core clock / TSC                    1.25
-  runs undisturbed                     1/1
+  turns set aside                     1/10
 
 decrypt, aes256gcm16 by ring           512        1400
-  rx                                  72.0        90.0
-  classify                            72.0        90.0
-  esp_open                            72.0        90.0
-  tx                                  72.0        90.0
-  loop                                32.0        40.0
-  total                              320.0       400.0
-  total, least-most                320-400     400-400
+  rx                                  72.0        45.0
+  classify                            72.0        45.0
+  esp_open                            72.0        45.0
+  tx                                  72.0        45.0
+  loop                                32.0        20.0
+  total                              320.0       200.0
+  total, least-most                200-400     200-400
   packets per call                     100         100
-  Mpps                                6.25        5.00
-  Gbit/s                             25.60       56.00
+  Mpps                                6.25       10.00
+  Gbit/s                             25.60      112.00
   core clock / TSC                    1.25        1.25
-  runs undisturbed                     2/3         1/2
+  turns set aside                     1/10        1/10
 ";
     assert_eq!(report().render(false), expected);
 }
@@ -108,7 +108,7 @@ fn json_lines() {
         "mode": "decrypt", "size": 512, "peers": 1, "flows": 64, "aead": "aes256gcm16",
         "preset": "run-to-completion", "cores": [3], "burst": 256, "packets": 1000,
         "mpps": 6.25, "gbps": 25.6, "cycles_per_packet": 320.0,
-        "cycles_per_packet_range": [320.0, 400.0],
+        "cycles_per_packet_range": [200.0, 400.0],
         "cycles_per_packet_runs": [400.0, 200.0, 320.0],
         "stages": [
             { "name": "rx", "cycles_per_packet": 72.0, "packets_per_call": 100.0 },
@@ -116,7 +116,7 @@ fn json_lines() {
             { "name": "esp_open", "cycles_per_packet": 72.0, "packets_per_call": 100.0 },
             { "name": "tx", "cycles_per_packet": 72.0, "packets_per_call": 100.0 },
         ],
-        "loop_cycles_per_packet": 32.0, "clock_ratio": 1.25, "quiet_runs": 2, "preemptions": 0, "drops": 0,
+        "loop_cycles_per_packet": 32.0, "clock_ratio": 1.25, "preemptions": 2, "turns": 10, "turns_aside": 1, "drops": 0,
         "machine": {
             "cpu": "Processor 1", "tsc_hz": MACHINE_HZ, "hugepages": false,
             "aead_backend": "ring", "optimized": true,

@@ -205,3 +205,35 @@ fn repeats_little_of_a_long_mistake() {
     assert_eq!(code(&response), ErrorCode::UnknownCommand);
     assert!(serde_json::to_string(&response).unwrap().chars().count() < 400);
 }
+
+const DOCUMENTATION: &str = include_str!("../../../../docs/control-socket.md");
+
+#[test]
+fn the_examples_of_the_documentation_are_true() {
+    let with = |sign: &'static str| DOCUMENTATION.lines().filter_map(move |l| l.strip_prefix(sign));
+    for line in with("> {").map(|rest| format!("{{{rest}")) {
+        let request = Request::parse(line.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_value(&request).unwrap(), value(&line), "{line}");
+    }
+    for line in with("< {").map(|rest| format!("{{{rest}")) {
+        let response: Response = serde_json::from_str(&line).unwrap();
+        assert_eq!(serde_json::to_value(&response).unwrap(), value(&line), "{line}");
+    }
+    assert_eq!((with("> {").count(), with("< {").count()), (7, 15));
+}
+
+fn value(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn the_documentation_names_every_command_and_code(command: Command, code: ErrorCode) {
+        let command = serde_json::to_value(&command).unwrap();
+        let command = command.as_object().unwrap().keys().next().unwrap().clone();
+        let code = serde_json::to_value(code).unwrap();
+        for name in [command.as_str(), code.as_str().unwrap()] {
+            prop_assert!(DOCUMENTATION.contains(&format!("\n| `{name}` |")), "{}", name);
+        }
+    }
+}

@@ -34,7 +34,8 @@ fn hostile_esp_every_length_from_0_to_the_minimum() {
     target.assert_dropped(&[shortest], "icv_mismatch");
 
     let mut target = Target::new(&natt());
-    let packets: Vec<_> = (4..36).map(|len| target.outer(UDP, &udp(4500, 4500, &whole[..len]))).collect();
+    let packets: Vec<_> =
+        (4..36).map(|len| target.outer(UDP, &udp(4500, 4500, &whole[..len]))).collect();
     target.assert_dropped(&packets, "esp_truncated");
 }
 
@@ -42,7 +43,8 @@ fn hostile_esp_every_length_from_0_to_the_minimum() {
 fn hostile_esp_unaligned_length() {
     let mut target = Target::new(&Link::dmvpn());
     let whole = target.sa().seal(1000, GRE, &inner_gre());
-    let packets: Vec<_> = (37..whole.len()).filter(|len| len % 4 != 0).map(|len| target.esp(&whole[..len])).collect();
+    let packets: Vec<_> =
+        (37..whole.len()).filter(|len| len % 4 != 0).map(|len| target.esp(&whole[..len])).collect();
     target.assert_dropped(&packets, "esp_unaligned");
 }
 
@@ -53,11 +55,13 @@ fn hostile_esp_each_byte_of_the_packet_flipped() {
         let mut target = Target::new(&link);
         let sealed = target.sa().seal(5, GRE, &inner_gre());
         // Behind the SPI: sequence number, IV, ciphertext and each byte of the ICV.
-        let packets: Vec<_> = (4..sealed.len()).map(|at| {
-            let mut forged = sealed.clone();
-            forged[at] ^= 0x01;
-            target.esp(&forged)
-        }).collect();
+        let packets: Vec<_> = (4..sealed.len())
+            .map(|at| {
+                let mut forged = sealed.clone();
+                forged[at] ^= 0x01;
+                target.esp(&forged)
+            })
+            .collect();
         // Flipped in its high octets, a sequence number is far ahead; still only the ICV tells.
         target.assert_dropped(&packets, "icv_mismatch");
         let forgeries = target.lab.site(2).inbound[0].counters.forgeries.value();
@@ -104,20 +108,24 @@ fn hostile_esp_pad_length_beyond_the_payload() {
 fn hostile_esp_wrong_pad_bytes() {
     let good = [&inner_gre()[..], &[1, 2, 3, 4, 5, 6, 6, GRE]].concat();
     let at = good.len() - 8;
-    let plaintexts: Vec<_> = (0..6).map(|i| {
-        let mut bad = good.clone();
-        bad[at + i] ^= 0x80;
-        bad
-    }).collect();
+    let plaintexts: Vec<_> = (0..6)
+        .map(|i| {
+            let mut bad = good.clone();
+            bad[at + i] ^= 0x80;
+            bad
+        })
+        .collect();
     assert_authentic_dropped(&Link::dmvpn(), &plaintexts, "esp_padding");
 }
 
 #[test]
 fn hostile_esp_next_header_that_the_sa_does_not_allow() {
     let trailer = |next: u8| [&[0; 38][..], &[0, next]].concat();
-    let transport: Vec<_> = (0..=255).filter(|next| ![GRE, 59].contains(next)).map(trailer).collect();
+    let transport: Vec<_> =
+        (0..=255).filter(|next| ![GRE, 59].contains(next)).map(trailer).collect();
     assert_authentic_dropped(&Link::dmvpn(), &transport, "esp_next_header");
-    let tunnel: Vec<_> = (0..=255).filter(|next| ![4, 41, 59].contains(next)).map(trailer).collect();
+    let tunnel: Vec<_> =
+        (0..=255).filter(|next| ![4, 41, 59].contains(next)).map(trailer).collect();
     assert_authentic_dropped(&Link::ipsec(), &tunnel, "esp_next_header");
     // The family inside is not the one announced.
     let v4_as_v6 = [&inner()[..], &[1, 2, 2, 41]].concat();
@@ -126,7 +134,8 @@ fn hostile_esp_next_header_that_the_sa_does_not_allow() {
 
 #[test]
 fn hostile_esp_dummy_next_header_59() {
-    let plaintexts: Vec<_> = [2, 6, 102].map(|len| [&vec![0xaa; len][..], &[0, 59]].concat()).into();
+    let plaintexts: Vec<_> =
+        [2, 6, 102].map(|len| [&vec![0xaa; len][..], &[0, 59]].concat()).into();
     assert_authentic_dropped(&Link::dmvpn(), &plaintexts, "esp_dummy");
     assert_authentic_dropped(&Link::ipsec(), &plaintexts, "esp_dummy");
 }
@@ -135,10 +144,12 @@ fn hostile_esp_dummy_next_header_59() {
 fn hostile_esp_spi_0_and_1_to_255() {
     let mut target = Target::new(&Link::dmvpn());
     let mut sa = target.sa();
-    let packets: Vec<_> = (0..256).map(|spi| {
-        sa.spi = spi;
-        target.esp(&sa.seal(1000, GRE, &inner_gre()))
-    }).collect();
+    let packets: Vec<_> = (0..256)
+        .map(|spi| {
+            sa.spi = spi;
+            target.esp(&sa.seal(1000, GRE, &inner_gre()))
+        })
+        .collect();
     target.assert_dropped(&packets, "unknown_spi");
 }
 
@@ -146,10 +157,12 @@ fn hostile_esp_spi_0_and_1_to_255() {
 fn hostile_esp_unknown_spi_flood() {
     let mut target = Target::new(&Link::dmvpn());
     let mut sa = target.sa();
-    let packets: Vec<_> = (0..1500u32).map(|i| {
-        sa.spi = 0x8000_0000 | i.wrapping_mul(2_654_435_761);
-        target.esp(&sa.seal(1, GRE, b""))
-    }).collect();
+    let packets: Vec<_> = (0..1500u32)
+        .map(|i| {
+            sa.spi = 0x8000_0000 | i.wrapping_mul(2_654_435_761);
+            target.esp(&sa.seal(1, GRE, b""))
+        })
+        .collect();
     target.assert_dropped(&packets, "unknown_spi");
 }
 
@@ -177,10 +190,16 @@ fn hostile_esp_right_spi_with_wrong_outer_addresses() {
 #[test]
 fn hostile_udp_4500_short_keepalive_and_zero_marker() {
     let mut target = Target::new(&natt());
-    let datagrams = |payloads: &[&[u8]]| payloads.iter().map(|p| {
-        Ip::new("192.0.2.1", "192.0.2.2", UDP).packet(&udp(4500, 4500, p))
-    }).collect::<Vec<_>>();
-    target.assert_dropped(&datagrams(&[&[], &[0], &[0xfe], &[0xff, 0xff], &[0, 0, 0], &[1, 2, 3]]), "nat_traversal_short");
+    let datagrams = |payloads: &[&[u8]]| {
+        payloads
+            .iter()
+            .map(|p| Ip::new("192.0.2.1", "192.0.2.2", UDP).packet(&udp(4500, 4500, p)))
+            .collect::<Vec<_>>()
+    };
+    target.assert_dropped(
+        &datagrams(&[&[], &[0], &[0xfe], &[0xff, 0xff], &[0, 0, 0], &[1, 2, 3]]),
+        "nat_traversal_short",
+    );
     target.assert_dropped(&datagrams(&[&[0xff]]), "nat_keepalive");
     target.deliver(&datagrams(&[&[0; 4], &[0, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef]]));
     assert_eq!(target.lab[2].take_punts(), [PuntReason::Local; 2], "IKE's to judge");
@@ -271,7 +290,11 @@ fn hostile_peer_move_by_a_replayed_old_or_forged_packet() {
     // Replayed from elsewhere, older than the newest, and forged.
     let mut forged = packet(&sa, 20, "203.0.113.5", 1024);
     *forged.last_mut().unwrap() ^= 1;
-    target.deliver(&[packet(&sa, 10, "203.0.113.5", 1024), packet(&sa, 9, "203.0.113.5", 1024), forged]);
+    target.deliver(&[
+        packet(&sa, 10, "203.0.113.5", 1024),
+        packet(&sa, 9, "203.0.113.5", 1024),
+        forged,
+    ]);
     assert_eq!(moves(&mut target), []);
     target.deliver(&[packet(&sa, 11, "203.0.113.5", 1024), packet(&sa, 12, "203.0.113.5", 1024)]);
     assert_eq!(moves(&mut target), [(1, "203.0.113.5".to_owned(), 1024)], "said once");

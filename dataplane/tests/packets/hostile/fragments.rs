@@ -3,8 +3,8 @@
 use dataplane::packet::PuntReason;
 
 use super::Target;
-use crate::support::frame::{GRE, Ip, ICMP, gre, hops, udp_packet};
 use crate::support::Link;
+use crate::support::frame::{GRE, ICMP, Ip, gre, hops, udp_packet};
 
 fn inner() -> Vec<u8> {
     udp_packet("10.1.0.10", "10.2.0.10", 1, 600)
@@ -27,11 +27,15 @@ fn piece(id: u16, start: usize, end: usize, more: bool) -> Vec<u8> {
 fn hostile_fragment_overlaps_end_the_datagram() {
     let mut target = Target::new(&Link::default());
     let len = payload().len();
-    for (id, (first, second)) in (1u16..).zip([((0, 400), (392, len)), ((0, 400), (8, 16)), ((8, 16), (0, 400)), ((0, 400), (0, 408)), ((0, 408), (0, 400))]) {
-        let pieces = [
-            piece(id, first.0, first.1, true),
-            piece(id, second.0, second.1, second.1 != len),
-        ];
+    for (id, (first, second)) in (1u16..).zip([
+        ((0, 400), (392, len)),
+        ((0, 400), (8, 16)),
+        ((8, 16), (0, 400)),
+        ((0, 400), (0, 408)),
+        ((0, 408), (0, 400)),
+    ]) {
+        let pieces =
+            [piece(id, first.0, first.1, true), piece(id, second.0, second.1, second.1 != len)];
         target.assert_dropped(&pieces, "fragment_overlap");
     }
 }
@@ -40,7 +44,11 @@ fn hostile_fragment_overlaps_end_the_datagram() {
 fn hostile_fragment_beyond_the_last_one() {
     let mut target = Target::new(&Link::default());
     // A second end before or behind the first, and data behind the end.
-    for (id, (first, second)) in (1u16..).zip([((400, 500, false), (500, 600, false)), ((400, 500, false), (504, 600, true)), ((504, 600, true), (400, 500, false))]) {
+    for (id, (first, second)) in (1u16..).zip([
+        ((400, 500, false), (500, 600, false)),
+        ((400, 500, false), (504, 600, true)),
+        ((504, 600, true), (400, 500, false)),
+    ]) {
         let pieces = [first, second].map(|(start, end, more)| {
             piece(id, start / 8 * 8, start / 8 * 8 + (end - start) / 8 * 8, more)
         });
@@ -82,18 +90,21 @@ fn hostile_fragment_offset_and_length_beyond_65535() {
 #[test]
 fn hostile_fragment_unaligned_or_empty() {
     let mut target = Target::new(&Link::default());
-    target.assert_dropped(&[piece(1, 0, 401, true), piece(1, 400, 400, false)], "fragment_malformed");
+    target
+        .assert_dropped(&[piece(1, 0, 401, true), piece(1, 400, 400, false)], "fragment_malformed");
 }
 
 /// One source fills its quota and no more; the fragments of another still get together.
 #[test]
 fn hostile_fragment_flood_of_one_source_leaves_room_for_others() {
     let mut target = Target::new(&Link::default());
-    let flood: Vec<_> = (0..300u16).map(|id| {
-        let mut ip = Ip::new("198.51.100.66", "192.0.2.2", GRE);
-        (ip.id, ip.more) = (id, true);
-        ip.packet(&[0; 64])
-    }).collect();
+    let flood: Vec<_> = (0..300u16)
+        .map(|id| {
+            let mut ip = Ip::new("198.51.100.66", "192.0.2.2", GRE);
+            (ip.id, ip.more) = (id, true);
+            ip.packet(&[0; 64])
+        })
+        .collect();
     target.deliver(&flood);
     assert_eq!(target.drops(), [("fragment_quota", 300 - 64)].into());
     let len = payload().len();
@@ -106,13 +117,15 @@ fn hostile_fragment_flood_of_many_sources_is_capped() {
     let mut target = Target::new(&Link::default());
     let free = target.lab[2].pool.available();
     for block in 0..8u16 {
-        let flood: Vec<_> = (0..200u16).map(|number| {
-            let number = block * 200 + number;
-            let source = format!("198.51.{}.{}", number >> 8, number & 255);
-            let mut ip = Ip::new(&source, "192.0.2.2", GRE);
-            ip.more = true;
-            ip.packet(&[0; 64])
-        }).collect();
+        let flood: Vec<_> = (0..200u16)
+            .map(|number| {
+                let number = block * 200 + number;
+                let source = format!("198.51.{}.{}", number >> 8, number & 255);
+                let mut ip = Ip::new(&source, "192.0.2.2", GRE);
+                ip.more = true;
+                ip.packet(&[0; 64])
+            })
+            .collect();
         target.deliver(&flood);
     }
     assert_eq!(target.drops(), [("fragment_memory", 1600 - 1024)].into());

@@ -37,9 +37,8 @@ fn hostile_gre_routing_and_reserved_bits() {
     assert_gre_dropped(&Link::default(), &packets, "gre_reserved");
     // Bits 6 to 12 are to be ignored (RFC 2784 section 2.2).
     let mut target = Target::new(&Link::default());
-    let ignored = [(2, 0), (1, 0), (0, 0x80), (0, 0x08)].map(|(first, second)| {
-        target.outer(GRE, &with_flags(first, second))
-    });
+    let ignored = [(2, 0), (1, 0), (0, 0x80), (0, 0x08)]
+        .map(|(first, second)| target.outer(GRE, &with_flags(first, second)));
     target.deliver(&ignored);
     assert_eq!(target.lab.receive(2), vec![hops(&inner(), 1); 4]);
 }
@@ -49,12 +48,16 @@ fn hostile_gre_fields_set_but_truncated() {
     let mut packets = Vec::new();
     for flags in [0x00u8, 0x80, 0x20, 0x10, 0xa0, 0xb0] {
         let len = 4 + 4 * (flags.count_ones() as usize);
-        packets.extend((0..len).map(|cut| {
-            let mut header = vec![0; len];
-            header[0] = flags;
-            header.truncate(cut);
-            header
-        }).filter(|header| !header.is_empty()));
+        packets.extend(
+            (0..len)
+                .map(|cut| {
+                    let mut header = vec![0; len];
+                    header[0] = flags;
+                    header.truncate(cut);
+                    header
+                })
+                .filter(|header| !header.is_empty()),
+        );
     }
     assert_gre_dropped(&Link::default(), &packets, "gre_truncated");
 }
@@ -62,7 +65,8 @@ fn hostile_gre_fields_set_but_truncated() {
 #[test]
 fn hostile_gre_key_wrong_missing_or_unwanted() {
     let keyed = Link::default();
-    let wrong: Vec<_> = [0, 41, 43, u32::MAX].map(|key| gre(Some(key), None, 0x0800, &inner())).into();
+    let wrong: Vec<_> =
+        [0, 41, 43, u32::MAX].map(|key| gre(Some(key), None, 0x0800, &inner())).into();
     assert_gre_dropped(&keyed, &wrong, "gre_key_wrong");
     assert_gre_dropped(&keyed, &[gre(None, None, 0x0800, &inner())], "gre_key_missing");
     let plain = Link { gre: Some(GreSpec::default()), ..Link::default() };
@@ -80,11 +84,14 @@ fn hostile_gre_checksum_wrong() {
         good[4..6].copy_from_slice(&sum.to_be_bytes());
         good
     };
-    let bad: Vec<_> = (0..good.len()).filter(|at| ![0, 1, 6, 7].contains(at)).map(|at| {
-        let mut bad = good.clone();
-        bad[at] ^= 0x10;
-        bad
-    }).collect();
+    let bad: Vec<_> = (0..good.len())
+        .filter(|at| ![0, 1, 6, 7].contains(at))
+        .map(|at| {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            bad
+        })
+        .collect();
     assert_gre_dropped(&Link::default(), &bad, "gre_checksum");
     let mut target = Target::new(&Link::default());
     let outer = target.outer(GRE, &good);
@@ -103,8 +110,19 @@ fn hostile_gre_sequence_replayed_and_wrapping() {
         assert_eq!(target.lab.receive(2).len(), usize::from(expected), "sequence {sequence}");
     };
     for (sequence, expected) in [
-        (5, true), (5, false), (4, false), (0, false), (6, true), (100, true), (99, false),
-        (0x7fff_ffff, true), (u32::MAX - 1, true), (u32::MAX, true), (0, true), (u32::MAX, false), (1, true),
+        (5, true),
+        (5, false),
+        (4, false),
+        (0, false),
+        (6, true),
+        (100, true),
+        (99, false),
+        (0x7fff_ffff, true),
+        (u32::MAX - 1, true),
+        (u32::MAX, true),
+        (0, true),
+        (u32::MAX, false),
+        (1, true),
     ] {
         arrives(sequence, expected);
     }
@@ -156,8 +174,12 @@ fn hostile_mgre_strangers_may_only_say_nhrp() {
 
 #[test]
 fn hostile_gre_unknown_protocol_flood() {
-    let packets: Vec<_> = [0x0801, 0x6558, 0x88be, 0x880b, 0x8847, 0xffff, 0x0806, 1].into_iter()
-        .cycle().take(1000).map(|protocol| gre(Some(42), None, protocol, &inner())).collect();
+    let packets: Vec<_> = [0x0801, 0x6558, 0x88be, 0x880b, 0x8847, 0xffff, 0x0806, 1]
+        .into_iter()
+        .cycle()
+        .take(1000)
+        .map(|protocol| gre(Some(42), None, protocol, &inner()))
+        .collect();
     assert_gre_dropped(&Link::default(), &packets, "gre_protocol");
 }
 
@@ -165,12 +187,15 @@ fn hostile_gre_unknown_protocol_flood() {
 fn hostile_cleartext_gre_from_a_peer_that_must_be_protected() {
     for multipoint in [false, true] {
         let link = Link { multipoint, ..Link::dmvpn() };
-        let packets: Vec<_> = [0x0800, 0x86dd, 0x2001, 0].map(|protocol| gre(Some(42), None, protocol, &inner())).into();
+        let packets: Vec<_> = [0x0800, 0x86dd, 0x2001, 0]
+            .map(|protocol| gre(Some(42), None, protocol, &inner()))
+            .into();
         assert_gre_dropped(&link, &packets, "cleartext_from_protected");
     }
     // NHRP of a stranger, too: the tunnel as a whole is protected.
     let mut target = Target::new(&Link::dmvpn());
-    let nhrp = Ip::new("198.51.100.1", "192.0.2.2", GRE).packet(&gre(Some(42), None, 0x2001, &[0; 28]));
+    let nhrp =
+        Ip::new("198.51.100.1", "192.0.2.2", GRE).packet(&gre(Some(42), None, 0x2001, &[0; 28]));
     target.assert_dropped(&[nhrp], "cleartext_from_protected");
 }
 

@@ -46,8 +46,10 @@ fn hostile_icmp_too_big_flood_is_rate_limited_and_changes_nothing() {
 #[test]
 fn hostile_icmp_errors_that_quote_truncated_gre() {
     let mut target = Target::new(&Link::dmvpn());
-    let ours = Ip::new("192.0.2.2", "192.0.2.1", 47).packet(&gre(Some(42), None, 0x0800, &[0x45; 20]));
-    let packets: Vec<_> = (0..ours.len()).map(|len| too_big("192.0.2.1", "192.0.2.2", &ours[..len])).collect();
+    let ours =
+        Ip::new("192.0.2.2", "192.0.2.1", 47).packet(&gre(Some(42), None, 0x0800, &[0x45; 20]));
+    let packets: Vec<_> =
+        (0..ours.len()).map(|len| too_big("192.0.2.1", "192.0.2.2", &ours[..len])).collect();
     target.deliver(&packets);
     assert_eq!(target.lab[2].take_punts(), vec![PuntReason::Local; packets.len()]);
     target.lab.assert_clean();

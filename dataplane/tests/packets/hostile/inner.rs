@@ -79,9 +79,10 @@ fn hostile_inner_source_or_destination_is_our_nbma() {
 fn hostile_inner_version_is_not_the_protocol_types() {
     let mut target = Target::new(&Link::default());
     let v6 = udp_packet("fd00:1::a", "fd00:2::a", 1, 80);
-    let packets = [(0x86dd, packet()), (0x0800, v6), (0x0800, vec![0x00; 40])].map(|(kind, inner)| {
-        target.outer(47, &crate::support::frame::gre(Some(42), None, kind, &inner))
-    });
+    let packets =
+        [(0x86dd, packet()), (0x0800, v6), (0x0800, vec![0x00; 40])].map(|(kind, inner)| {
+            target.outer(47, &crate::support::frame::gre(Some(42), None, kind, &inner))
+        });
     target.assert_dropped(&packets, "ip_version");
 }
 
@@ -112,7 +113,12 @@ fn hostile_inner_header_is_malformed() {
 
 #[test]
 fn hostile_decrypted_inner_that_violates_selectors() {
-    for (src, dst) in [("10.3.0.1", "10.2.0.10"), ("10.1.0.10", "10.3.0.1"), ("10.2.0.10", "10.1.0.10"), ("fd00:3::1", "fd00:2::a")] {
+    for (src, dst) in [
+        ("10.3.0.1", "10.2.0.10"),
+        ("10.1.0.10", "10.3.0.1"),
+        ("10.2.0.10", "10.1.0.10"),
+        ("fd00:3::1", "fd00:2::a"),
+    ] {
         let packet = Ip::new(src, dst, UDP).packet(&udp(1, 2, b""));
         Target::new(&Link::ipsec()).assert_inner_dropped(&packet, "selector_mismatch");
     }
@@ -131,12 +137,14 @@ fn hostile_decrypted_inner_that_violates_selectors() {
 fn hostile_sa_of_another_profile_or_for_a_clear_tunnel() {
     use dataplane::tables::Protection;
     for protection in [Protection::Clear, Protection::Required { profile: 9 }] {
-        let mut target = Target::with(&Link::dmvpn(), |site| site.peers[0].1.protection = protection);
+        let mut target =
+            Target::with(&Link::dmvpn(), |site| site.peers[0].1.protection = protection);
         let outer = target.wrap(&packet());
         target.deliver(&[outer]);
         assert_eq!(target.drops(), [("sa_tunnel_mismatch", 1)].into());
     }
-    let mut target = Target::with(&Link::dmvpn(), |site| site.peers[0].1.protection = Protection::Discard);
+    let mut target =
+        Target::with(&Link::dmvpn(), |site| site.peers[0].1.protection = Protection::Discard);
     let outer = target.wrap(&packet());
     target.deliver(&[outer]);
     assert_eq!(target.drops(), [("policy_discard", 1)].into());

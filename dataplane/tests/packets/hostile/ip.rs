@@ -62,11 +62,13 @@ fn hostile_ihl_below_5_or_beyond_the_packet() {
 
 #[test]
 fn hostile_header_checksum_each_bit() {
-    let packets: Vec<_> = (0..16).map(|bit| {
-        let mut packet = v4();
-        packet[10 + bit / 8] ^= 1 << (bit % 8);
-        packet
-    }).collect();
+    let packets: Vec<_> = (0..16)
+        .map(|bit| {
+            let mut packet = v4();
+            packet[10 + bit / 8] ^= 1 << (bit % 8);
+            packet
+        })
+        .collect();
     assert_dropped_everywhere(&packets, "ip_checksum");
 }
 
@@ -75,7 +77,8 @@ fn hostile_frames_of_every_length_below_the_headers() {
     let mut target = Target::new(&Link::dmvpn());
     let whole = target.lab.site(2).underlay_frame(&v4());
     let v6 = target.lab.site(2).underlay_frame(&v6());
-    let cut: Vec<_> = (1..34).map(|n| whole[..n].to_vec()).chain((1..54).map(|n| v6[..n].to_vec())).collect();
+    let cut: Vec<_> =
+        (1..34).map(|n| whole[..n].to_vec()).chain((1..54).map(|n| v6[..n].to_vec())).collect();
     target.lab[2].send_wan(&cut);
     target.lab.settle();
     assert_eq!(target.drops(), [("frame_truncated", cut.len() as u64)].into());
@@ -105,7 +108,12 @@ fn hostile_frames_for_others_and_of_unknown_kind() {
         frame::frame_of(mac, [2; 6], None, 0x8100, &[0, 0]),
     ]);
     target.lab.settle();
-    let expected = [("not_our_mac", 1), ("unknown_vlan", 1), ("unknown_ether_type", 1), ("frame_truncated", 1)];
+    let expected = [
+        ("not_our_mac", 1),
+        ("unknown_vlan", 1),
+        ("unknown_ether_type", 1),
+        ("frame_truncated", 1),
+    ];
     assert_eq!(target.drops(), expected.into());
     target.assert_alive();
 }
@@ -113,7 +121,10 @@ fn hostile_frames_for_others_and_of_unknown_kind() {
 #[test]
 fn hostile_unicast_ip_in_a_link_layer_broadcast() {
     let mut lab = Lab::pair(&Link::default());
-    lab[1].send_lan(&[frame::frame([0xff; 6], [2; 6], None, &v4()), frame::frame([1, 0, 0x5e, 1, 1, 1], [2; 6], None, &v4())]);
+    lab[1].send_lan(&[
+        frame::frame([0xff; 6], [2; 6], None, &v4()),
+        frame::frame([1, 0, 0x5e, 1, 1, 1], [2; 6], None, &v4()),
+    ]);
     lab.settle();
     assert_eq!(lab[1].drops(), [("not_our_mac", 2)].into());
 }
@@ -148,10 +159,14 @@ fn hostile_martian_destination() {
 #[test]
 fn hostile_underlay_is_no_transit_and_speaks_nothing_else() {
     let mut target = Target::new(&Link::dmvpn());
-    let transit = [udp_packet("198.51.100.7", "10.2.0.10", 1, 60), udp_packet("198.51.100.7", "192.0.2.9", 1, 60)];
+    let transit = [
+        udp_packet("198.51.100.7", "10.2.0.10", 1, 60),
+        udp_packet("198.51.100.7", "192.0.2.9", 1, 60),
+    ];
     target.assert_dropped(&transit, "underlay_transit");
     // IP-in-IP, 6in4, AH, NHRP as an IP protocol, TCP, and GRE in UDP (RFC 8086).
-    let mut packets: Vec<_> = [4, 41, 51, 54, 6, 89].map(|protocol| target.outer(protocol, &v4())).into();
+    let mut packets: Vec<_> =
+        [4, 41, 51, 54, 6, 89].map(|protocol| target.outer(protocol, &v4())).into();
     packets.push(target.outer(UDP, &udp(50_000, 4754, &frame::gre(Some(42), None, 0x0800, &v4()))));
     target.assert_dropped(&packets, "underlay_protocol");
 }

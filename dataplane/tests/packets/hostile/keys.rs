@@ -78,7 +78,10 @@ fn hostile_outbound_counter_exhaustion_stops() {
         let mut lab = lab(&Layout::RunToCompletion(1), esp, &[2]);
         lab.send(1, &packets(2, 20));
         let seen = ivs(&mut lab);
-        assert_eq!(seen.iter().map(|(_, iv)| *iv).collect::<Vec<_>>(), (last - 4..=last).collect::<Vec<_>>());
+        assert_eq!(
+            seen.iter().map(|(_, iv)| *iv).collect::<Vec<_>>(),
+            (last - 4..=last).collect::<Vec<_>>()
+        );
         assert_eq!(lab[1].drops(), [("sequence_exhausted", 15)].into());
         assert!(matches!(lab[1].events[..], [Event::Expired { slot: 2, inbound: false }]));
         let outbound = lab.site(1).outbound.clone();

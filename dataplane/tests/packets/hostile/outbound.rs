@@ -103,7 +103,12 @@ fn hostile_during_a_rekey_every_packet_is_sealed() {
     owner(&mut lab, SaCommand::RetireOutbound(2));
     assert_eq!(count(&mut lab, &new), [6, 7, 8, 9, 10]);
     lab.assert_clean();
-    assert!(lab[1].events.iter().any(|e| matches!(e, Event::RetiredOutbound(sa) if sa.spi == spi(1, 2))));
+    assert!(
+        lab[1]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::RetiredOutbound(sa) if sa.spi == spi(1, 2)))
+    );
 }
 
 fn assert_expires(lifetime: Lifetime, passes: usize) {

@@ -86,11 +86,14 @@ fn hostile_forged_far_future_sequence_does_not_move_the_window() {
         let mut target = Target::new(&link(esn, 64, 0));
         assert_eq!(target.burst(&[10]), 1);
         target.sequence = 11;
-        let forged: Vec<_> = [11u64, 100, 1 << 20, 0x7fff_ffff, 0xfff0_0000].iter().map(|sequence| {
-            let mut packet = target.numbered(*sequence);
-            *packet.last_mut().unwrap() ^= 1;
-            packet
-        }).collect();
+        let forged: Vec<_> = [11u64, 100, 1 << 20, 0x7fff_ffff, 0xfff0_0000]
+            .iter()
+            .map(|sequence| {
+                let mut packet = target.numbered(*sequence);
+                *packet.last_mut().unwrap() ^= 1;
+                packet
+            })
+            .collect();
         target.assert_dropped(&forged, "icv_mismatch");
         assert_eq!(target.burst(&[2, 9]), 2, "the window is where it was");
     }
@@ -100,7 +103,8 @@ fn hostile_forged_far_future_sequence_does_not_move_the_window() {
 fn hostile_esn_wrap_with_reordering() {
     const WRAP: u64 = 1 << 32;
     let mut target = Target::new(&link(true, 64, WRAP - 10));
-    let order = [WRAP - 3, WRAP + 2, WRAP - 1, WRAP, WRAP - 9, WRAP + 1, WRAP - 2, WRAP + 5, WRAP + 3];
+    let order =
+        [WRAP - 3, WRAP + 2, WRAP - 1, WRAP, WRAP - 9, WRAP + 1, WRAP - 2, WRAP + 5, WRAP + 3];
     assert_eq!(target.burst(&order), order.len());
     target.lab.assert_clean();
     assert_eq!(target.burst(&order), 0, "each of them only once");

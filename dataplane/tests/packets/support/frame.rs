@@ -106,14 +106,16 @@ pub fn udp(src: u16, dst: u16, payload: &[u8]) -> Vec<u8> {
 pub fn udp_packet(src: &str, dst: &str, seed: u16, len: usize) -> Vec<u8> {
     let ip = Ip::new(src, dst, UDP);
     let header = if ip.src.is_ipv4() { 28 } else { 48 };
-    let payload: Vec<u8> = (0..len - header).map(|i| (i as u8).wrapping_mul(31) ^ seed as u8).collect();
+    let payload: Vec<u8> =
+        (0..len - header).map(|i| (i as u8).wrapping_mul(31) ^ seed as u8).collect();
     ip.packet(&udp(seed, 53, &payload))
 }
 
 /// A TCP SYN with an MSS option, and a valid checksum.
 pub fn syn_packet(src: &str, dst: &str, mss: u16) -> Vec<u8> {
     let ip = Ip::new(src, dst, TCP);
-    let mut tcp = vec![0x30, 0x39, 0x00, 0x50, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0];
+    let mut tcp =
+        vec![0x30, 0x39, 0x00, 0x50, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0];
     tcp.extend([2, 4]);
     tcp.extend(mss.to_be_bytes());
     let sum = transport_checksum(&ip, &tcp);

@@ -44,13 +44,14 @@ impl Layout {
 
     /// The graph, placed.
     pub fn topology(&self) -> Topology {
-        let specs = [(LAN, "lan", false), (WAN, "wan", true)].map(|(id, name, underlay)| PortSpec {
-            id: PortId(id),
-            name: name.to_owned(),
-            underlay,
-            rx_queues_max: 1,
-            tx_queues_max: 1,
-        });
+        let specs =
+            [(LAN, "lan", false), (WAN, "wan", true)].map(|(id, name, underlay)| PortSpec {
+                id: PortId(id),
+                name: name.to_owned(),
+                underlay,
+                rx_queues_max: 1,
+                tx_queues_max: 1,
+            });
         let cores = |count: u16| (0..count).map(CoreId).collect::<Vec<_>>();
         match self {
             Layout::RunToCompletion(count) => run_to_completion(&cores(*count), &specs),

@@ -36,7 +36,8 @@ pub const TUNNEL: u16 = 2;
 /// Profile that protects the tunnel.
 pub const PROFILE: u16 = 3;
 /// Groups that are forwarded.
-pub const GROUPS: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(239, 0, 0, 0), Ipv4Addr::new(239, 255, 255, 255));
+pub const GROUPS: (Ipv4Addr, Ipv4Addr) =
+    (Ipv4Addr::new(239, 0, 0, 0), Ipv4Addr::new(239, 255, 255, 255));
 /// Most cores of a gateway: shards of its counters.
 const CORES_MAX: usize = 8;
 
@@ -210,8 +211,13 @@ impl Site {
         let lan_v4 = Ipv4Addr::new(10, number, 0, 1);
         let lan_v6 = Ipv6Addr::new(0xfd00, n, 0, 0, 0, 0, 0, 1);
         let own = [nbma(number, false), nbma(number, true)];
-        let mut lan =
-            interface(LAN_INTERFACE, LAN, Role::Overlay, lan_mac(number), [lan_v4.into(), lan_v6.into()]);
+        let mut lan = interface(
+            LAN_INTERFACE,
+            LAN,
+            Role::Overlay,
+            lan_mac(number),
+            [lan_v4.into(), lan_v6.into()],
+        );
         let mut wan = interface(WAN_INTERFACE, WAN, Role::Underlay, wan_mac(number), own);
         lan.vlan = link.lan_vlan;
         wan.vlan = link.wan_vlan;
@@ -338,9 +344,12 @@ impl Site {
         if esp.start > 0 {
             window.advance(esp.start).unwrap();
         }
-        let lans = |site: u8| (prefix(&format!("10.{site}.0.0"), 16), prefix6(&format!("fd00:{site:x}::"), 32));
+        let lans = |site: u8| {
+            (prefix(&format!("10.{site}.0.0"), 16), prefix6(&format!("fd00:{site:x}::"), 32))
+        };
         let (from, to) = (lans(peer), lans(self.number));
-        let selectors = if self.link.gre.is_some() { Vec::new() } else { selectors(from, to, NONE) };
+        let selectors =
+            if self.link.gre.is_some() { Vec::new() } else { selectors(from, to, NONE) };
         self.inbound.push(Arc::new(InboundSa {
             slot: peer.into(),
             spi: spi(peer, self.number),
@@ -372,7 +381,9 @@ impl Site {
 
     /// An SPD rule for the LAN of `peer`, whose SA is at `tunnel`.
     fn protect(&mut self, peer: u8, tunnel: Next) -> Next {
-        let lans = |site: u8| (prefix(&format!("10.{site}.0.0"), 16), prefix6(&format!("fd00:{site:x}::"), 32));
+        let lans = |site: u8| {
+            (prefix(&format!("10.{site}.0.0"), 16), prefix6(&format!("fd00:{site:x}::"), 32))
+        };
         let rules = selectors(lans(self.number), lans(peer), tunnel.0);
         self.policies.push(Policy::new(rules).unwrap());
         self.adjacency(Adjacency::Policy(self.policies.len() as u32 - 1))
@@ -427,7 +438,10 @@ impl Site {
             adjacencies: Arc::new(self.adjacencies.clone()),
             neighbors: Arc::new(self.neighbors.iter().copied().collect()),
             tunnels: Arc::new(TunnelMap::new(self.tunnels.clone(), self.peers.clone())),
-            sas: Arc::new(SaTable::new(self.inbound.iter().cloned(), self.outbound.iter().cloned())),
+            sas: Arc::new(SaTable::new(
+                self.inbound.iter().cloned(),
+                self.outbound.iter().cloned(),
+            )),
             policies: Arc::new(self.policies.clone()),
             multicast: Arc::new(self.multicast.clone()),
         })
