@@ -77,22 +77,19 @@ impl<'a> Turns<'a> {
     pub(crate) fn cost(&self, program: &Program) -> Cost {
         let Self { kept, aside, turns, turns_aside, .. } = self;
         let packets = |counts: &Counts| counts.stages.iter().map(|[_, p, _]| p).sum::<u64>();
-        let stages = program.nodes.iter().zip(kept.stages.iter().zip(&aside.stages));
-        let stage = |(node, (kept, aside)): (_, (&[u64; 3], &[u64; 3]))| {
-            let node: &dataplane::engine::plan::Node = node;
-            StageCost {
-                kind: node.stage,
-                calls: kept[0] + aside[0],
-                packets: kept[1] + aside[1],
-                cycles: in_proportion((kept[2], kept[1]), (aside[2], aside[1])),
-            }
-        };
+        let counts = kept.stages.iter().zip(&aside.stages);
+        let stages = program.nodes.iter().zip(counts).map(|(node, (kept, aside))| StageCost {
+            kind: node.stage,
+            calls: kept[0] + aside[0],
+            packets: kept[1] + aside[1],
+            cycles: in_proportion((kept[2], kept[1]), (aside[2], aside[1])),
+        });
         Cost {
             busy_cycles: in_proportion(
                 (kept.busy_cycles, packets(kept)),
                 (aside.busy_cycles, packets(aside)),
             ),
-            stages: stages.map(stage).collect(),
+            stages: stages.collect(),
             turns: *turns,
             turns_aside: *turns_aside,
         }
@@ -108,7 +105,7 @@ impl Counts {
 
     /// Reads again, and adds what is new to `to`.
     fn move_on(&mut self, link: &Link, to: &mut Self) {
-        let mut add = |old: &mut u64, now: u64, to: &mut u64| {
+        let add = |old: &mut u64, now: u64, to: &mut u64| {
             *to += now - *old;
             *old = now;
         };

@@ -31,7 +31,7 @@ traffic_file() {
     size=$(stat -c %s "$file")
     sum=$(sha256sum <"$file")
     net_spawn receiver "$to" bash -c "set -o pipefail
-        socat -u -T 20 TCP-LISTEN:$port,reuseaddr STDOUT | sha256sum"
+        socat -u -T 20 TCP6-LISTEN:$port,reuseaddr,ipv6-v6only=0 STDOUT | sha256sum"
     until_ok 5 net_listens "$to" $port || return 1
     now_ms
     start=$now

@@ -32,9 +32,11 @@ const SA_ADD_HELP: &str = "\
 The key file holds key and salt, as raw octets or hexadecimal digits, and only its owner may be
 able to read it. The SA lasts until it is deleted, its lifetime is over, or the gateway ends.
 
-Example, the two ends of one direction:
+Example, one direction, here and then at the peer 198.51.100.2:
   greyhound keygen -o site.key
   greyhound sa add --profile corp --direction out --remote 198.51.100.2 --spi 0x1001 \\
+      --key-file site.key
+  greyhound sa add --profile corp --direction in --remote 198.51.100.1 --spi 0x1001 \\
       --key-file site.key";
 
 /// DMVPN gateway: GRE and mGRE tunnels under IPsec, forwarded by DPDK

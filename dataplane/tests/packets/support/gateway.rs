@@ -132,7 +132,7 @@ impl Gateway {
             let config = MempoolConfig { mbufs, cache: 0, headroom: 256, data_room };
             Mempool::new(eal, &format!("{name}{number}"), config).unwrap()
         };
-        let (small, large) = (pool("small", 2047, 2048), pool("large", 127, 65_000));
+        let (small, large) = (pool("small", 6143, 2048), pool("large", 127, 65_000));
         let (lan, lan_rx, lan_tx) = Wire::new(eal, &format!("lan{number}"), &small);
         let (wan, wan_rx, wan_tx) = Wire::new(eal, &format!("wan{number}"), &small);
         let queue = |port| Queue { port: PortId(port), number: 0 };
