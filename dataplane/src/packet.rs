@@ -34,7 +34,17 @@ pub enum Layer {
 }
 
 /// Why a packet goes to the control thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::EnumCount, strum::FromRepr, strum::IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    strum::EnumCount,
+    strum::FromRepr,
+    strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum PuntReason {
     /// An ARP frame.

@@ -108,6 +108,7 @@ impl<'a> Site<'a> {
         let all = ports.ingress.iter().map(|port| (*port, ingress));
         let all = all.chain([(ports.egress, egress)]).zip(0u16..);
         let interface = |((port, role), index)| Interface {
+            tx_checksum: false,
             index,
             port,
             vlan: None,

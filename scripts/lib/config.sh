@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Sections of a configuration file of Greyhound, each printed by a function.
 #
-#   conf_system NAME CORE SOCKET
+#   conf_system NAME CORES SOCKET [PRESET]                   CORES: none with "explicit"
+#   conf_stage STAGE CORES
 #   conf_port NAME NUMBER IFACE ROLE ADDRESSES [GATEWAYS]    lists are separated by commas
 #   conf_profile NAME MODE ALGORITHM ESN
 #   conf_sa PROFILE DIRECTION REMOTE SPI KEY_FILE [LINE]     LINE: one more, as it is
@@ -26,10 +27,14 @@ memory = "256MB"
 mbufs = 16384
 
 [pipeline]
-preset = "run-to-completion"
-cores = [$2]
+preset = "${4:-run-to-completion}"
 poll = "adaptive"
 TOML
+    [ -z "$2" ] || echo "cores = [$2]"
+}
+
+conf_stage() {
+    printf '\n[[pipeline.stage]]\nstage = "%s"\ncores = [%s]\n' "$1" "$2"
 }
 
 conf_port() {

@@ -6,7 +6,8 @@
 #
 #   pair_net                namespaces, links, hosts ("a-host", "b-host")
 #   pair_keys               keys of the SAs a-b and b-a
-#   pair_config SELF        what every configuration has: system, ports
+#   pair_config SELF        what every configuration has: system, ports; on one core, unless
+#                           pair_cores ("0, 1") and pair_preset say otherwise
 #   pair_sas SELF PROFILE [V4|V6]   both SAs, as SELF sees them
 #   pair_use FUNCTION       writes both configurations: what FUNCTION prints for SELF, PEER
 #   pair_start              starts both gateways
@@ -18,6 +19,8 @@ declare -A wan6=([a]=2001:db8::1 [b]=2001:db8::2)
 declare -A lan4=([a]=10.1.0 [b]=10.2.0)
 declare -A lan6=([a]=fd00:1: [b]=fd00:2:)
 declare -A pair_spi=([a-b]=0x3001 [b-a]=0x3002)
+pair_cores=
+pair_preset=run-to-completion
 
 pair_net() {
     local self
@@ -41,7 +44,8 @@ pair_config() {
     local self=$1 number=0
     [ "$self" = a ] || number=1
     gateway_core "$number"
-    conf_system "$self" "$core" "$(gateway_socket "$self")"
+    [ "$pair_preset" != explicit ] || core=
+    conf_system "$self" "${pair_cores:-$core}" "$(gateway_socket "$self")" "$pair_preset"
     conf_port wan 0 wan0 underlay "${wan4[$self]}/24,${wan6[$self]}/64"
     conf_port lan 1 lan0 overlay "${lan4[$self]}.1/24,${lan6[$self]}:1/64"
 }

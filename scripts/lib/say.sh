@@ -4,12 +4,13 @@
 #   section TEXT...          a headline
 #   note TEXT...             a line of explanation
 #   step TEXT COMMAND...     runs COMMAND (a function may set "detail") and prints its result
-#   skip TEXT                counts what could not be tried, with "detail" as the reason
+#   skip TEXT REASON         says and counts what cannot be tried here
 #   steps_end                prints the counts; fails if a step did
 #   die TEXT...              ends the script
 
 steps_passed=0
 steps_failed=0
+steps_skipped=0
 steps_log=
 
 section() { printf '\n== %s\n' "$*"; }
@@ -48,8 +49,14 @@ step() {
     return 1
 }
 
+skip() {
+    steps_skipped=$((steps_skipped + 1))
+    printf 'skipped %s: %s\n' "$1" "$2"
+}
+
 steps_end() {
     [ -z "$steps_log" ] || rm -f "$steps_log"
+    [ $steps_skipped = 0 ] || printf '\n%d skipped' $steps_skipped
     printf '\n%d passed, %d failed\n' "$steps_passed" "$steps_failed"
     [ "$steps_failed" = 0 ]
 }

@@ -75,9 +75,8 @@ impl Gateway {
 
     fn port_named(&self, name: &str) -> Result<u16, Failure> {
         let at = self.config.ports.iter().position(|port| port.name == name);
-        at.and_then(|at| u16::try_from(at).ok()).ok_or_else(|| {
-            Failure::new(ErrorCode::NotFound, format!("no port is named {name}"))
-        })
+        at.and_then(|at| u16::try_from(at).ok())
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("no port is named {name}")))
     }
 
     fn add_sa(&mut self, add: SaAdd, now: Instant) -> Result<Reply, Failure> {
@@ -102,7 +101,9 @@ impl Gateway {
                 .ok_or_else(|| invalid(format!("SPI {:#x} is reserved: 0x100 or more", add.spi)))?,
             algorithm,
             key,
-            udp_encap: add.udp.map(|udp| UdpEncap { local_port: udp.local, remote_port: udp.remote }),
+            udp_encap: add
+                .udp
+                .map(|udp| UdpEncap { local_port: udp.local, remote_port: udp.remote }),
         };
         let random = getrandom::u64()
             .map_err(|error| Failure::new(ErrorCode::Failed, format!("no randomness: {error}")))?;
@@ -120,9 +121,9 @@ impl Gateway {
 
     fn profile_named(&self, name: &str) -> Result<ProfileId, Failure> {
         let at = self.config.profiles.iter().position(|profile| profile.name == name);
-        at.and_then(|at| u16::try_from(at).ok()).map(ProfileId).ok_or_else(|| {
-            Failure::new(ErrorCode::NotFound, format!("no profile is named {name}"))
-        })
+        at.and_then(|at| u16::try_from(at).ok())
+            .map(ProfileId)
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("no profile is named {name}")))
     }
 
     fn underlay_address(&self, v4: bool) -> Option<std::net::IpAddr> {

@@ -146,7 +146,12 @@ impl Gateway {
             let endpoints = Endpoints { local: tunnel.local, peer: remote, key: tunnel.key };
             let fresh = || keepalive.map(|k| Keepalive::new(k.period, k.retries, now));
             let state = match old.remove(&interface) {
-                Some(state) if state.endpoints == endpoints && state.own.is_some() == keepalive.is_some() => state,
+                Some(state)
+                    if state.endpoints == endpoints
+                        && state.own.is_some() == keepalive.is_some() =>
+                {
+                    state
+                }
                 _ => TunnelKeepalive { endpoints, own: fresh(), responder: Responder::default() },
             };
             self.keepalives.insert(interface, state);

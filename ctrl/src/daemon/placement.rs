@@ -57,9 +57,7 @@ pub(super) fn place(
     };
     let missing = topology.cores.iter().find(|core| !available.contains(&core.0));
     match missing {
-        Some(core) => {
-            Err(PlacementError::NoCore { core: core.0, available: available.to_vec() })
-        }
+        Some(core) => Err(PlacementError::NoCore { core: core.0, available: available.to_vec() }),
         None => Ok(plan(&topology)?),
     }
 }

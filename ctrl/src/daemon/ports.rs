@@ -113,10 +113,12 @@ pub(super) fn start(
         port.mtu = largest_mtu(config, attached.config);
         port.all_multicast = true;
         if offloads == Offloads::Auto {
-            port.rx_offloads = RxOffloads::IPV4_CHECKSUM | RxOffloads::RSS_HASH;
+            port.rx_offloads =
+                RxOffloads::IPV4_CHECKSUM | RxOffloads::RSS_HASH | RxOffloads::VLAN_STRIP;
+            // VLAN tags are part of the templates: to ask the port for them would cost more.
+            port.tx_offloads = TxOffloads::IPV4_CHECKSUM;
             port.rss = attached.queues.0 > 1;
         }
-        port.tx_offloads = TxOffloads::empty();
         let failed = |e| error(config, attached.config, &e);
         let started = attached.port.start(&port).map_err(failed)?;
         attached.granted = Some(started.granted);
@@ -141,9 +143,13 @@ fn largest_mtu(config: &Config, device: usize) -> u16 {
 pub(super) fn facts(config: &Config, ports: &[AttachedPort]) -> Vec<PortFacts> {
     let of_device = |index: usize| {
         let attached = ports.iter().find(|attached| attached.config == index);
-        attached.map_or(PortFacts { port: u16::MAX, mac: MacAddr::ZERO }, |attached| PortFacts {
+        let none = PortFacts { port: u16::MAX, mac: MacAddr::ZERO, tx_checksum: false };
+        attached.map_or(none, |attached| PortFacts {
             port: attached.port.id(),
             mac: MacAddr(attached.port.info().mac),
+            tx_checksum: attached
+                .granted
+                .is_some_and(|granted| granted.tx_offloads.contains(TxOffloads::IPV4_CHECKSUM)),
         })
     };
     let device = |(index, port): (usize, &config::Port)| match port.attachment {

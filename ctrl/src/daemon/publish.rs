@@ -124,8 +124,7 @@ impl Gateway {
             path_mtus: &path_mtus,
             down: &self.down,
         };
-        let compiled =
-            policy::compile(&self.config, &known, &mut self.memory, self.links.len());
+        let compiled = policy::compile(&self.config, &known, &mut self.memory, self.links.len());
         self.unresolved = compiled.unresolved;
         self.tables = Arc::new(compiled.tables);
         for core in 0..self.links.len() {

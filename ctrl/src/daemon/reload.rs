@@ -95,12 +95,7 @@ fn sa_name(sa: &ManualSa) -> String {
 }
 
 impl Reload {
-    fn compare<T: PartialEq + Debug>(
-        &mut self,
-        old: &[T],
-        new: &[T],
-        name: impl Fn(&T) -> String,
-    ) {
+    fn compare<T: PartialEq + Debug>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
         let named = |list: &[T], wanted: &str| list.iter().any(|item| name(item) == wanted);
         for item in new {
             let item_name = name(item);

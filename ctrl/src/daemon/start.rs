@@ -119,7 +119,9 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
 
 fn eal_config(config: &Config) -> EalConfig {
     let is_pci = |device: &&String| {
-        device.chars().filter(|c| *c == ':').count() >= 1 && device.contains('.') && !device.contains(',')
+        device.chars().filter(|c| *c == ':').count() >= 1
+            && device.contains('.')
+            && !device.contains(',')
     };
     let devices = config.ports.iter().filter_map(|port| match &port.attachment {
         Attachment::Device { device, .. } => Some(device),

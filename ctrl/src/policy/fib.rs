@@ -62,7 +62,7 @@ fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
 }
 
 fn build_fib(routes: &Routes) -> Fib {
-        let v4 = routes.iter().filter_map(|((network, len), index)| match network {
+    let v4 = routes.iter().filter_map(|((network, len), index)| match network {
         IpAddr::V4(a) => Some((Prefix::new(a.to_bits(), *len)?, Next(*index))),
         IpAddr::V6(_) => None,
     });
@@ -77,7 +77,8 @@ fn build_fib(routes: &Routes) -> Fib {
 
 fn ports(build: &Build<'_>, role: Role) -> Vec<(u16, config::Port)> {
     let config = build.config;
-    let of_role = |(index, port): (u16, &config::Port)| (port.role == role).then(|| (index, port.clone()));
+    let of_role =
+        |(index, port): (u16, &config::Port)| (port.role == role).then(|| (index, port.clone()));
     (0u16..).zip(&config.ports).filter_map(of_role).collect()
 }
 
@@ -133,12 +134,7 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, underlay: &Fib, routes: &
     }
 }
 
-fn configured(
-    build: &mut Build<'_>,
-    table: Table,
-    routes: &mut Routes,
-    underlay: Option<&Fib>,
-) {
+fn configured(build: &mut Build<'_>, table: Table, routes: &mut Routes, underlay: Option<&Fib>) {
     let config = build.config;
     for route in config.routes.iter().filter(|route| route.table == table) {
         if let Some(index) = route_adjacency(build, route, underlay) {

@@ -170,11 +170,11 @@ pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
 fn allows_gre(config: &Config, entry: &Entry) -> bool {
     let sa = &entry.manual;
     config.tunnels.iter().any(|tunnel| {
-        let wants = |peer| {
-            tunnels::guard(config, tunnel, peer) == Guard::Protect(sa.profile, sa.remote)
-        };
+        let wants =
+            |peer| tunnels::guard(config, tunnel, peer) == Guard::Protect(sa.profile, sa.remote);
         tunnel.local == sa.local
-            && (tunnel.protection == Some(sa.profile) || tunnels::peers(tunnel).into_iter().any(wants))
+            && (tunnel.protection == Some(sa.profile)
+                || tunnels::peers(tunnel).into_iter().any(wants))
     })
 }
 

@@ -17,9 +17,7 @@ use std::sync::Arc;
 
 use dataplane::counters::{Traffic, traffic};
 use dataplane::drops::DropReason;
-use dataplane::tables::{
-    Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables,
-};
+use dataplane::tables::{Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables};
 use wire::MacAddr;
 
 use crate::config::{self, Config, PortId, TunnelId};
@@ -50,6 +48,8 @@ pub struct PortFacts {
     pub port: u16,
     /// Its MAC address.
     pub mac: MacAddr,
+    /// It fills in IPv4 header checksums of what it sends.
+    pub tx_checksum: bool,
 }
 
 /// What persists from one compilation to the next, so that indices stay and counters go on.
@@ -234,6 +234,7 @@ fn interfaces(config: &Config, known: &Known<'_>) -> Vec<Interface> {
             },
             mac: facts.mac,
             mtu: port.mtu,
+            tx_checksum: facts.tx_checksum,
             addresses_v4: v4.collect(),
             addresses_v6: v6.collect(),
             policy: ipsec::policy_index(config, PortId(index)),

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
-use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
 use dataplane::tables::sa::SaMode;
 use dataplane::tables::tunnel;
+use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
 
 use crate::config::{
     self, Df, Dscp, EspMode, Fragment, GreSequence, Multicast, ProfileId, Tunnel, TunnelId,
@@ -121,7 +121,8 @@ pub(super) fn template(
         Some(link) => {
             let mut spec = spec(build, link, esp);
             (spec.local, spec.remote) = (route.local, outer);
-            spec.path_mtu = build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
+            spec.path_mtu =
+                build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
             Adjacency::Tunnel(Box::new(Encap::new(&spec)))
         }
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use dpdk::Mbuf;
+use dpdk::{Mbuf, TxRequest};
 use wire::ecn::{self, Ecn};
 use wire::{IpProto, checksum, esp};
 
@@ -23,6 +23,8 @@ use crate::tables::{Adjacency, FastMap, OutboundSa};
 /// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
 const TOS_CONTROL: u8 = 0xc0;
 const DF: u8 = 0x40;
+/// Octets of the outer IPv4 header: templates have no options.
+const IP4_LEN: u16 = 20;
 
 /// Encapsulates, for IPsec alone and GRE alike.
 pub struct GreEncap {
@@ -122,6 +124,7 @@ impl GreEncap {
         if !packet.mbuf.is_contiguous() || packet.mbuf.prepend(len).is_none() {
             return out.drop(packet, DropReason::NoRoom);
         }
+        let offloaded = encap.tx_checksum && request_checksum(&mut packet.mbuf, encap);
         let Some(data) = packet.mbuf.data_mut() else {
             return out.drop(packet, DropReason::NoRoom);
         };
@@ -135,12 +138,17 @@ impl GreEncap {
             let end = len + inner.octets;
             let at = usize::from(encap.inner);
             fill_ip(&mut data[..end], at, encap, &inner, self.identification, 0);
+            fill_checksum(data, at, encap);
         }
         if encap.esp != 0 {
             fill_esp(data, encap, sequence, self.iv_offset(encap.slot));
         }
         let flow_label = packet.meta.flow & 0xf_ffff;
-        fill_ip(data, usize::from(encap.ip), encap, &inner, self.identification, flow_label);
+        let at = usize::from(encap.ip);
+        fill_ip(data, at, encap, &inner, self.identification, flow_label);
+        if !offloaded {
+            fill_checksum(data, at, encap);
+        }
         encap.sent[context.core].count(inner.octets);
         packet.meta.layer = Layer::Ethernet;
         packet.meta.port = encap.port;
@@ -263,7 +271,17 @@ fn fill_esp(data: &mut [u8], encap: &Encap, sequence: u64, iv_offset: u64) {
     }
 }
 
-/// Fills the IP header at `at`; the packet ends with `data`.
+/// Asks the port for the checksum of the outer header; whether it will be there.
+fn request_checksum(mbuf: &mut Mbuf, encap: &Encap) -> bool {
+    mbuf.request_tx(TxRequest {
+        l2_len: encap.ip,
+        l3_len: IP4_LEN,
+        ipv4_checksum: true,
+        vlan_insert: None,
+    })
+}
+
+/// Fills the IP header at `at`, but for the checksum; the packet ends with `data`.
 fn fill_ip(data: &mut [u8], at: usize, encap: &Encap, inner: &Inner, id: u16, flow_label: u32) {
     let tos = outer_tos(encap, inner);
     let length = data.len() - at;
@@ -283,12 +301,18 @@ fn fill_ip(data: &mut [u8], at: usize, encap: &Encap, inner: &Inner, id: u16, fl
     header[2..4].copy_from_slice(&octets(length));
     header[4..6].copy_from_slice(&id.to_be_bytes());
     header[6] = if df { DF } else { 0 };
-    let sum = checksum::of(header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// A length as it is on the wire. The MTU of a template leaves room for all its headers within 65 535
-/// octets.
+fn fill_checksum(data: &mut [u8], at: usize, encap: &Encap) {
+    if !encap.outer_v6 {
+        let header = &mut data[at..at + usize::from(IP4_LEN)];
+        let sum = checksum::of(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// A length as it is on the wire. The MTU of a template leaves room for all its headers within
+/// 65 535 octets.
 fn octets(length: usize) -> [u8; 2] {
     debug_assert!(length <= usize::from(u16::MAX));
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()

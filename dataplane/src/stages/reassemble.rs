@@ -151,7 +151,7 @@ impl Reassemble {
         let datagram = Datagram { pieces: Vec::new(), total: None, end: 0, meta, deadline };
         self.datagrams.insert(*key, datagram);
         if self.deadlines.len() >= 2 * self.limits.datagrams {
-            // Those of complete datagrams stay until they are due; a flood of them must not pile up.
+            // Those of complete datagrams stay until they are due; a flood must not pile up.
             let datagrams = &self.datagrams;
             let live = |(due, key): &(u64, Key)| {
                 datagrams.get(key).is_some_and(|datagram| datagram.deadline == *due)

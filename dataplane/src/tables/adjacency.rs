@@ -65,6 +65,8 @@ pub struct L2Rewrite {
     pub interface: u16,
     /// Largest IP packet, in octets.
     pub mtu: u16,
+    /// The port fills in IPv4 header checksums when it is asked to.
+    pub tx_checksum: bool,
 }
 
 impl L2Rewrite {
@@ -83,6 +85,7 @@ impl L2Rewrite {
             port: interface.port,
             interface: interface.index,
             mtu: interface.mtu,
+            tx_checksum: interface.tx_checksum,
         }
     }
 

@@ -150,6 +150,8 @@ pub struct Encap {
     pub gre_fields: GreSpec,
     /// Outer header is IPv6.
     pub outer_v6: bool,
+    /// The port fills in the checksum of the outer header, which is IPv4.
+    pub tx_checksum: bool,
     /// ESP next header; 0: by version of the inner packet.
     pub next_header: u8,
     /// Slot of the outbound SA, or [`crate::packet::NONE`].
@@ -228,6 +230,7 @@ impl Encap {
             gre: 0,
             gre_fields: gre,
             outer_v6,
+            tx_checksum: spec.link.tx_checksum && !outer_v6,
             next_header: 0,
             slot: spec.esp.map_or(crate::packet::NONE, |esp| esp.slot),
             dscp: spec.dscp,

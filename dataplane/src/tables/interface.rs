@@ -34,6 +34,8 @@ pub struct Interface {
     pub addresses_v4: Vec<u32>,
     /// Own IPv6 addresses.
     pub addresses_v6: Vec<u128>,
+    /// The port fills in IPv4 header checksums when it is asked to.
+    pub tx_checksum: bool,
     /// Policy (index into `Tables::policies`) for cleartext that is not addressed to us.
     pub policy: Option<u32>,
 }

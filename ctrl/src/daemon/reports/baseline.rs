@@ -52,7 +52,8 @@ impl Gateway {
                 count += 3;
             }
             let status = &running.link.status;
-            let turns = (status.turns.value(), status.busy_turns.value(), status.busy_cycles.value());
+            let turns =
+                (status.turns.value(), status.busy_turns.value(), status.busy_cycles.value());
             self.baseline.cores.insert(core, turns);
             count += 3;
         }

@@ -1,7 +1,7 @@
 //! The tables of one gateway, as the control thread would build them.
 //!
 //! ```text
-//! host 10.N.0.10, fd00:N::10 — LAN 10.N.0.1/16, fd00:N::1/32 | gateway N | 192.0.2.N, 2001:db8::N
+//! hosts 10.N.0.10, fd00:N::a — 10.N.0.1/16, fd00:N::1/32 | gateway N | 192.0.2.N, 2001:db8::N
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -185,6 +185,7 @@ pub fn prefix6(address: &str, length: u8) -> Prefix<u128> {
 
 fn interface(index: u16, port: u16, role: Role, mac: [u8; 6], own: [IpAddr; 2]) -> Interface {
     let mut interface = Interface {
+        tx_checksum: false,
         index,
         port,
         vlan: None,
