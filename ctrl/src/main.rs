@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Check { file } => check(&file).into(),
         Command::Client(command) => cli::execute_client(command),
         Command::Keygen(keygen) => cli::execute_keygen(&keygen),
+        Command::Bench(args) => cli::execute_bench(&args),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::tables;
 
 /// Measures what a packet costs, in TSC cycles, stage by stage. Needs no NIC, no root, no
 /// hugepages.
-#[derive(Debug, Clone, Parser)]
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
 pub struct Args {
     /// What to measure
     #[arg(long, value_delimiter = ',', default_value = "all")]

@@ -90,6 +90,9 @@ enum Verb {
         #[command(subcommand)]
         verb: SaVerb,
     },
+    /// Measure what packets cost on this machine, stage by stage
+    #[command(after_help = "Example:\n  greyhound bench --mode encrypt --size 64,1400 --json")]
+    Bench(perf::Args),
     /// Make a random key with its salt for a manually keyed SA
     #[command(after_help = "Example:\n  greyhound keygen --esp aes128gcm16 -o site.key")]
     Keygen {
@@ -239,6 +242,7 @@ where
     let (order, json) = match verb {
         Verb::Run { config } => return local(socket, Command::Run { config }),
         Verb::Check { file } => return local(socket, Command::Check { file }),
+        Verb::Bench(args) => return local(socket, Command::Bench(Box::new(args))),
         Verb::Keygen { esp, output } => {
             return local(socket, Command::Keygen(Keygen { algorithm: esp, output }));
         }

@@ -4,9 +4,11 @@
 //! arguments > args (clap) > Command > run, check: the daemon
 //!                                   > Client: execute > api::Client > render > stdout
 //!                                   > Keygen: keygen
+//!                                   > Bench: the perf crate
 //! ```
 
 mod args;
+mod bench;
 mod execute;
 mod keygen;
 mod render;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use args::parse;
+pub use bench::execute_bench;
 pub use execute::{ClientCommand, execute_client};
 pub use keygen::{Keygen, execute_keygen};
 
@@ -38,6 +41,8 @@ pub enum Command {
     Client(ClientCommand),
     /// Make a key: [`execute_keygen`].
     Keygen(Keygen),
+    /// Measure: [`execute_bench`].
+    Bench(Box<perf::Args>),
 }
 
 /// How a command ends, for scripts. `--help` documents the numbers.
