@@ -96,7 +96,7 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 
 /// How long packets may be on their way after the last was fed. Much more than they need, and a
 /// machine that is busy with other work may need.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn ticks(eal: &Eal, duration: Duration) -> u64 {
     let ticks = duration.as_nanos() * u128::from(eal.tsc_hz()) / 1_000_000_000;
@@ -215,7 +215,10 @@ fn run_core(
     })
 }
 
-/// Source and worker in turns, until the time is up; at least once.
+/// Bursts that a source feeds however slow the machine is: a figure of fewer would say nothing.
+const BURSTS_MIN: u64 = 16;
+
+/// Source and worker in turns, until the time is up.
 fn feed(
     turns: &mut Turns<'_>,
     worker: &mut Worker,
@@ -223,14 +226,14 @@ fn feed(
     traffic: &Traffic,
     end: u64,
 ) {
-    loop {
+    let mut bursts = 0;
+    let give_up = end.saturating_add(traffic.patience);
+    while dpdk::tsc() < if bursts < BURSTS_MIN { give_up } else { end } {
         if traffic.on_their_way() <= traffic.window {
             traffic.fed.fetch_add(source.feed() as u64, Ordering::Release);
+            bursts += 1;
         }
         turns.turn(worker);
-        if dpdk::tsc() >= end {
-            break;
-        }
     }
     traffic.feeding.fetch_sub(1, Ordering::Release);
 }

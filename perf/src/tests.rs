@@ -32,11 +32,11 @@ fn stage_names(case: &CaseReport) -> Vec<&'static str> {
 /// Figures that hang together, whatever the machine.
 fn assert_plausible(case: &CaseReport) {
     assert_eq!(case.drops, 0);
-    assert!(case.packets >= 1024, "{} packets", case.packets);
+    assert!(case.packets >= 16 * case.burst as u64, "{} packets", case.packets);
     let stages: f64 = case.stages.iter().map(|stage| stage.cycles_per_packet).sum();
     let sum = stages + case.loop_cycles_per_packet;
     assert!((sum - case.cycles_per_packet).abs() < 0.01, "{sum} {case:?}");
-    assert!(case.loop_cycles_per_packet > 0.0, "{case:?}");
+    assert!(case.loop_cycles_per_packet >= 0.0, "{case:?}");
     for stage in &case.stages {
         assert!(stage.cycles_per_packet > 0.0, "{stage:?}");
         assert!(

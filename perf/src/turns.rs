@@ -76,7 +76,6 @@ impl<'a> Turns<'a> {
     /// What all of them cost.
     pub(crate) fn cost(&self, program: &Program) -> Cost {
         let Self { kept, aside, turns, turns_aside, .. } = self;
-        let packets = |counts: &Counts| counts.stages.iter().map(|[_, p, _]| p).sum::<u64>();
         let counts = kept.stages.iter().zip(&aside.stages);
         let stages = program.nodes.iter().zip(counts).map(|(node, (kept, aside))| StageCost {
             kind: node.stage,
@@ -84,12 +83,11 @@ impl<'a> Turns<'a> {
             packets: kept[1] + aside[1],
             cycles: in_proportion((kept[2], kept[1]), (aside[2], aside[1])),
         });
+        let stages: Vec<_> = stages.collect();
+        let of_stages: u64 = stages.iter().map(|stage| stage.cycles).sum();
         Cost {
-            busy_cycles: in_proportion(
-                (kept.busy_cycles, packets(kept)),
-                (aside.busy_cycles, packets(aside)),
-            ),
-            stages: stages.collect(),
+            busy_cycles: of_stages + in_proportion(kept.of_the_loop(), aside.of_the_loop()),
+            stages,
             turns: *turns,
             turns_aside: *turns_aside,
         }
@@ -101,6 +99,12 @@ impl Counts {
         let stages =
             link.stages.iter().map(|s| [s.calls.value(), s.packets.value(), s.cycles.value()]);
         Self { busy_cycles: link.status.busy_cycles.value(), stages: stages.collect() }
+    }
+
+    /// Cycles that no stage took, and what they are reckoned by: packets, once for each stage.
+    fn of_the_loop(&self) -> (u64, u64) {
+        let [packets, cycles] = [1, 2].map(|of| self.stages.iter().map(|stage| stage[of]).sum());
+        (self.busy_cycles.saturating_sub(cycles), packets)
     }
 
     /// Reads again, and adds what is new to `to`.
