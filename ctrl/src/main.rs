@@ -27,7 +27,7 @@ fn run(path: &Path) -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
             log::error!("{error}");
-            let usage = matches!(error, DaemonError::Port(_) | DaemonError::Placement(_));
+            let usage = matches!(error, DaemonError::Setting(_) | DaemonError::Placement(_));
             if usage { Exit::Usage.into() } else { Exit::Failed.into() }
         }
     }

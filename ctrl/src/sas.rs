@@ -3,6 +3,9 @@
 //! A slot numbers an SA in all tables and on all cores. It is used again only a while after its
 //! SA is gone: packets that still carry it have left by then.
 
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +22,15 @@ use crate::config::{AntiReplay, Config, Direction, EspMode, ManualSa, Profile, P
 /// How long a slot rests before another SA gets it.
 const SLOT_REST: Duration = Duration::from_secs(5);
 
+/// What tells SAs apart in a configuration.
+type Identity = (Direction, ProfileId, IpAddr, Spi);
+/// A peer as outbound SAs know it.
+type Peer = (ProfileId, IpAddr);
+/// Address and UDP port of a peer behind a NAT.
+type Endpoint = (IpAddr, u16);
+
 /// One SA.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// Its number.
     pub slot: u32,
@@ -35,8 +45,8 @@ pub struct Entry {
     /// A core has said that its lifetime is over.
     pub expired: bool,
     /// Where the peer behind a NAT was last seen: address and UDP port.
-    pub endpoint: Option<(IpAddr, u16)>,
-    /// Came over the control socket: a reload leaves it alone.
+    pub endpoint: Option<Endpoint>,
+    /// Came over the control socket: it stays at a reload, as long as its profile does.
     pub added: bool,
     key: Key,
     iv_offset: u64,
@@ -164,79 +174,132 @@ pub enum AddError {
 }
 
 /// All SAs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sas {
-    entries: Vec<Entry>,
+    by_slot: BTreeMap<u32, Entry>,
+    /// Slots of inbound SAs.
+    by_spi: HashMap<Spi, u32>,
+    /// Slots of outbound SAs.
+    by_peer: HashMap<Peer, u32>,
+    /// Hashes of all keys, by a hash that nobody outside can predict: that two keys have the same
+    /// one is as likely as to guess half of an AES-128 key, and would only refuse an SA.
+    keys: HashSet<u64>,
+    hasher: RandomState,
     next_slot: u32,
-    resting: Vec<(Instant, u32)>,
+    /// Slots of SAs that are gone, and when they may be used again; the oldest first.
+    resting: VecDeque<(Instant, u32)>,
 }
 
 impl Sas {
-    /// All entries.
+    /// All entries, by slot.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+        self.by_slot.values()
     }
 
     /// The entry in this slot.
     pub fn by_slot(&mut self, slot: u32) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.slot == slot)
+        self.by_slot.get_mut(&slot)
     }
 
-    /// Notes where the peer of an inbound SA was seen, for the SAs to it; says whether that is new.
-    pub fn moved(&mut self, slot: u32, endpoint: (IpAddr, u16)) -> bool {
-        let Some(inbound) = self.by_slot(slot) else { return false };
-        let (profile, remote) = (inbound.manual.profile, inbound.manual.remote);
-        let known = Some((remote, inbound.manual.udp_encap.map_or(0, |udp| udp.remote_port.get())));
+    /// Notes where the peer of an inbound SA was seen, for the SA to it; says whether that is new.
+    pub fn moved(&mut self, slot: u32, endpoint: Endpoint) -> bool {
+        let inbound = self.by_slot.get(&slot).filter(|e| e.manual.direction == Direction::In);
+        let Some(inbound) = inbound else { return false };
+        let outbound = self.by_peer.get(&peer(&inbound.manual)).copied();
         let mut moved = false;
-        for entry in &mut self.entries {
-            let sa = &entry.manual;
-            if (sa.profile, sa.remote) == (profile, remote) && sa.udp_encap.is_some() {
-                moved |= entry.endpoint.or(known) != Some(endpoint);
-                entry.endpoint = Some(endpoint);
-            }
+        for slot in [Some(slot), outbound].into_iter().flatten() {
+            let Some(entry) = self.by_slot.get_mut(&slot) else { continue };
+            let Some(udp) = entry.manual.udp_encap else { continue };
+            let configured = (entry.manual.remote, udp.remote_port.get());
+            moved |= entry.endpoint.unwrap_or(configured) != endpoint;
+            entry.endpoint = Some(endpoint);
         }
         moved
     }
 
     /// The SA by which packets of `profile` go to `remote`.
     pub fn outbound(&self, profile: ProfileId, remote: IpAddr) -> Option<&Entry> {
-        self.entries.iter().find(|entry| {
-            let sa = &entry.manual;
-            sa.direction == Direction::Out && sa.profile == profile && sa.remote == remote
-        })
+        self.by_slot.get(self.by_peer.get(&(profile, remote))?)
     }
 
     /// Makes the configured SAs those of `config`. An SA that stays as it was keeps its slot, its
-    /// counters and its window.
+    /// counters and its window. One that came over the control socket stays too, is made anew if
+    /// its profile has changed, and goes if the profile is gone or does not allow its algorithm.
+    ///
+    /// # Errors
+    /// An SA of `config` cannot be together with one that was added. Nothing has changed then.
     pub fn configure(&mut self, config: &Config, moment: Moment) -> Result<Changes, AddError> {
-        let mut changes = Changes::default();
-        let wanted = |entry: &Entry| {
-            let profile = config.profiles.get(entry.manual.profile.index());
-            let same_profile = profile == Some(&entry.profile);
-            same_profile && (entry.added || config.sas.contains(&entry.manual))
-        };
-        let gone: Vec<u32> = self.entries.iter().filter(|e| !wanted(e)).map(|e| e.slot).collect();
-        for slot in gone {
-            changes.retire.extend(self.remove(slot, moment.now));
-        }
-        for (index, sa) in (0u64..).zip(&config.sas) {
-            if self.entries.iter().any(|entry| entry.manual == *sa) {
+        let mut next = self.clone();
+        let changes = next.follow(config, moment)?;
+        *self = next;
+        Ok(changes)
+    }
+
+    fn follow(&mut self, config: &Config, moment: Moment) -> Result<Changes, AddError> {
+        let names = config.profiles.iter().map(|profile| profile.name.as_str());
+        let profiles: HashMap<&str, ProfileId> = names.zip((0..).map(ProfileId)).collect();
+        let wanted: HashMap<Identity, &ManualSa> =
+            config.sas.iter().map(|sa| (identity(sa), sa)).collect();
+        let (mut gone, mut endpoints, mut again) = (Vec::new(), HashMap::new(), Vec::new());
+        let Sas { hasher, next_slot, resting, by_slot, .. } = std::mem::take(self);
+        *self = Sas { hasher, next_slot, resting, ..Sas::default() };
+        for mut entry in by_slot.into_values() {
+            // The profile may have another number now.
+            let profile = profiles.get(entry.profile.name.as_str()).copied();
+            entry.manual.profile = profile.unwrap_or(entry.manual.profile);
+            let settings = profile.map(|profile| &config.profiles[profile.index()]);
+            let is_configured = wanted.get(&identity(&entry.manual)) == Some(&&entry.manual);
+            endpoints.extend(entry.endpoint.map(|endpoint| (peer(&entry.manual), endpoint)));
+            if settings == Some(&entry.profile) && (is_configured || entry.added) {
+                entry.added &= !is_configured;
+                self.insert(entry);
                 continue;
             }
+            gone.push((entry.slot, entry.manual.direction));
+            let algorithm = entry.manual.algorithm;
+            if entry.added
+                && !is_configured
+                && settings.is_some_and(|profile| profile.esp.contains(&algorithm))
+            {
+                again.push((entry.manual, true));
+            }
+        }
+        let new = config.sas.iter().filter(|sa| !self.has(sa)).map(|sa| (sa.clone(), false));
+        let new: Vec<(ManualSa, bool)> = new.chain(again).collect();
+        let mut changes = Changes::default();
+        changes.retire.extend(gone.into_iter().map(|sa| self.retire(sa, moment.now)));
+        for ((sa, added), index) in new.into_iter().zip(0u64..) {
             let random = moment.random.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let profile = config.profiles[sa.profile.index()].clone();
-            let install = self.add(sa.clone(), profile, false, Moment { random, ..moment })?;
-            changes.install.push(install);
+            let seen = endpoints.get(&peer(&sa)).copied();
+            let moment = Moment { random, ..moment };
+            changes.install.push(self.make((sa, profile), added, seen, moment)?);
         }
         Ok(changes)
     }
 
     /// Adds one SA.
+    ///
+    /// # Errors
+    /// It cannot be together with another one. Nothing has changed then.
     pub fn add(
         &mut self,
         manual: ManualSa,
         profile: Profile,
         added: bool,
+        moment: Moment,
+    ) -> Result<SaCommand, AddError> {
+        let of_peer = self.iter().filter(|entry| peer(&entry.manual) == peer(&manual));
+        let seen = of_peer.filter_map(|entry| entry.endpoint).next();
+        self.make((manual, profile), added, seen, moment)
+    }
+
+    /// Makes one SA. `seen` is where its peer was seen, if it is behind a NAT.
+    fn make(
+        &mut self,
+        (manual, profile): (ManualSa, Profile),
+        added: bool,
+        seen: Option<Endpoint>,
         moment: Moment,
     ) -> Result<SaCommand, AddError> {
         self.check(&manual)?;
@@ -249,12 +312,15 @@ impl Sas {
         let entry = Entry {
             slot,
             expires_tsc: profile.lifetime.time.map_or(0, ticks),
+            // What an inbound SA has not seen itself, it has still to report.
+            endpoint: seen.filter(|_| {
+                manual.direction == Direction::Out && manual.udp_encap.is_some()
+            }),
             manual,
             profile,
             installed: moment.now,
             counters: Arc::default(),
             expired: false,
-            endpoint: None,
             added,
             key,
             // A manual key outlives the process, and its counter with it starts again: a random
@@ -265,29 +331,45 @@ impl Sas {
             Direction::Out => SaCommand::InstallOutbound(entry.outbound()),
             Direction::In => SaCommand::InstallInbound(entry.inbound(false, Policy::default())),
         };
-        self.entries.push(entry);
+        self.insert(entry);
         Ok(install)
     }
 
     fn check(&self, new: &ManualSa) -> Result<(), AddError> {
-        for sa in self.entries.iter().map(|entry| &entry.manual) {
-            if sa.key == new.key {
-                return Err(AddError::KeyInUse);
-            }
-            if sa.direction != new.direction {
-                continue;
-            }
-            match new.direction {
-                Direction::In if sa.spi == new.spi => {
-                    return Err(AddError::SpiInUse(new.spi.value()));
-                }
-                Direction::Out if (sa.profile, sa.remote) == (new.profile, new.remote) => {
-                    return Err(AddError::PeerInUse(new.remote));
-                }
-                _ => {}
-            }
+        if self.keys.contains(&self.key_hash(new)) {
+            return Err(AddError::KeyInUse);
         }
-        Ok(())
+        match new.direction {
+            Direction::In if self.by_spi.contains_key(&new.spi) => {
+                Err(AddError::SpiInUse(new.spi.value()))
+            }
+            Direction::Out if self.by_peer.contains_key(&peer(new)) => {
+                Err(AddError::PeerInUse(new.remote))
+            }
+            Direction::In | Direction::Out => Ok(()),
+        }
+    }
+
+    /// Of the key without its salt: whoever shares a key is refused, whatever the salts.
+    fn key_hash(&self, sa: &ManualSa) -> u64 {
+        self.hasher.hash_one(sa.key.key())
+    }
+
+    fn has(&self, sa: &ManualSa) -> bool {
+        let slot = match sa.direction {
+            Direction::In => self.by_spi.get(&sa.spi),
+            Direction::Out => self.by_peer.get(&peer(sa)),
+        };
+        slot.and_then(|slot| self.by_slot.get(slot)).is_some_and(|entry| entry.manual == *sa)
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        self.keys.insert(self.key_hash(&entry.manual));
+        match entry.manual.direction {
+            Direction::In => self.by_spi.insert(entry.manual.spi, entry.slot),
+            Direction::Out => self.by_peer.insert(peer(&entry.manual), entry.slot),
+        };
+        self.by_slot.insert(entry.slot, entry);
     }
 
     /// Deletes the SAs with this SPI and direction, of this peer if one is named.
@@ -302,25 +384,49 @@ impl Sas {
             let sa = &entry.manual;
             (sa.direction, sa.spi) == (direction, spi) && remote.is_none_or(|r| r == sa.remote)
         };
-        let slots: Vec<u32> = self.entries.iter().filter(matches).map(|e| e.slot).collect();
+        let slots: Vec<u32> = self.iter().filter(matches).map(|entry| entry.slot).collect();
         slots.into_iter().filter_map(|slot| self.remove(slot, now)).collect()
     }
 
     fn remove(&mut self, slot: u32, now: Instant) -> Option<SaCommand> {
-        let at = self.entries.iter().position(|entry| entry.slot == slot)?;
-        let entry = self.entries.swap_remove(at);
-        self.resting.push((now + SLOT_REST, slot));
-        Some(match entry.manual.direction {
+        let entry = self.by_slot.remove(&slot)?;
+        self.keys.remove(&self.key_hash(&entry.manual));
+        match entry.manual.direction {
+            Direction::In => self.by_spi.remove(&entry.manual.spi),
+            Direction::Out => self.by_peer.remove(&peer(&entry.manual)),
+        };
+        Some(self.retire((slot, entry.manual.direction), now))
+    }
+
+    fn retire(&mut self, (slot, direction): (u32, Direction), now: Instant) -> SaCommand {
+        self.resting.push_back((now + SLOT_REST, slot));
+        match direction {
             Direction::Out => SaCommand::RetireOutbound(slot),
             Direction::In => SaCommand::RetireInbound(slot),
-        })
+        }
     }
 
     fn take_slot(&mut self, now: Instant) -> u32 {
-        if let Some(at) = self.resting.iter().position(|(until, _)| *until <= now) {
-            return self.resting.swap_remove(at).1;
+        match self.resting.front() {
+            Some(&(until, slot)) if until <= now => {
+                self.resting.pop_front();
+                slot
+            }
+            _ => {
+                self.next_slot += 1;
+                self.next_slot - 1
+            }
         }
-        self.next_slot += 1;
-        self.next_slot - 1
     }
 }
+
+fn identity(sa: &ManualSa) -> Identity {
+    (sa.direction, sa.profile, sa.remote, sa.spi)
+}
+
+fn peer(sa: &ManualSa) -> Peer {
+    (sa.profile, sa.remote)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 """A raw peer of a gateway: frames by AF_PACKET, packets by Scapy."""
 
 import socket
+import struct
 import sys
 import time
 
@@ -11,17 +12,23 @@ from scapy.packet import Raw
 PEER, GATEWAY = "198.51.100.2", "198.51.100.1"
 REMOTE_HOST, LOCAL_HOST = "10.2.0.10", "10.1.0.10"
 ETH_P_ALL = 3
+# From linux/if_packet.h: the kernel takes VLAN tags off, and says so beside the frame.
+SOL_PACKET, PACKET_AUXDATA = 263, 8
+AUXDATA = struct.Struct("IIIHHHH")
+VLAN_VALID = 1 << 4
 
 
 class Link:
-    """The wire between the peer and the gateway."""
+    """The wire between the peer and the gateway, which is asked for its MAC address
+    unless `gateway` is None."""
 
-    def __init__(self, interface="eth0"):
+    def __init__(self, interface="eth0", own=PEER, gateway=GATEWAY):
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.bind((interface, 0))
         self.mac = self.socket.getsockname()[4]
         self.gateway_mac = None
-        self.gateway_mac = self._resolve()
+        self.gateway_mac = self._resolve(own, gateway) if gateway else None
 
     def send(self, packet):
         """An IP packet to the gateway."""
@@ -34,12 +41,12 @@ class Link:
         while (left := end - time.monotonic()) > 0:
             self.socket.settimeout(left)
             try:
-                octets, address = self.socket.recvfrom(65535)
+                octets, beside, _, address = self.socket.recvmsg(65535, 256)
             except TimeoutError:
                 break
             if address[2] == socket.PACKET_OUTGOING:
                 continue
-            found = wanted(Ether(octets))
+            found = wanted(Ether(with_tag(octets, beside)))
             if found is not None:
                 return found
         return None
@@ -54,18 +61,28 @@ class Link:
 
         return self.receive(wanted, seconds)
 
-    def _resolve(self):
-        question = ARP(op=1, hwsrc=self.mac, psrc=PEER, pdst=GATEWAY)
+    def _resolve(self, own, gateway):
+        question = ARP(op=1, hwsrc=self.mac, psrc=own, pdst=gateway)
         broadcast = Ether(src=self.mac, dst="ff:ff:ff:ff:ff:ff")
 
         def answer(frame):
-            return frame[ARP].hwsrc if ARP in frame and frame[ARP].psrc == GATEWAY else None
+            return frame[ARP].hwsrc if ARP in frame and frame[ARP].psrc == gateway else None
 
         for _ in range(5):
             self.socket.send(bytes(broadcast / question))
             if mac := self.receive(answer, 0.5):
                 return mac
         fail("the gateway does not answer ARP")
+
+
+def with_tag(octets, beside):
+    """The frame as it was on the wire, with its VLAN tag if it had one."""
+    for level, kind, data in beside:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tci, tpid = AUXDATA.unpack(data[: AUXDATA.size])
+            if status & VLAN_VALID:
+                return octets[:12] + struct.pack("!HH", tpid, tci) + octets[12:]
+    return octets
 
 
 def echo_request(number, size=56):

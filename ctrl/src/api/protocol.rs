@@ -38,8 +38,8 @@ use super::report::{
 pub const VERSION: u32 = 1;
 /// Octets of a request with its end of line. A key has 72 digits, a path 4096 octets at most.
 pub const REQUEST_OCTETS_MAX: usize = 64 << 10;
-/// Octets of a response. A peer or an SA takes about 500: room for 60 000 of them.
-pub const RESPONSE_OCTETS_MAX: usize = 32 << 20;
+/// Octets of a response. A peer or an SA takes about 500, a route 140: room for 500 000 routes.
+pub const RESPONSE_OCTETS_MAX: usize = 128 << 20;
 /// Clients at once: some people and some monitoring. Each may hold one response.
 pub const CLIENTS_MAX: usize = 16;
 /// For a client to send its next request, and to take its response. Well beyond what either takes
@@ -62,7 +62,7 @@ pub enum Command {
     /// Read the configuration again and apply what differs. Answered by [`Reply::Reloaded`], or by
     /// an error of code [`ErrorCode::InvalidConfiguration`], and nothing has changed.
     Reload {
-        /// An absolute path; absent: the file that the gateway was started with.
+        /// An absolute path; absent: the file in force.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
     },

@@ -13,7 +13,7 @@ use super::locations::Lines;
 use super::{Diagnostic, Severity};
 
 /// Octets of the longest configuration file: some hundred thousand routes.
-pub const FILE_OCTETS_MAX: usize = 16 << 20;
+pub const FILE_OCTETS_MAX: usize = 64 << 20;
 /// Octets of the longest key file: 72 digits, and room for generous white space.
 pub const KEY_FILE_OCTETS_MAX: usize = 512;
 

@@ -30,7 +30,7 @@ use crate::api::{BindError, Server};
 use crate::config::Config;
 
 pub use placement::PlacementError;
-pub use ports::PortError;
+pub use ports::SettingError;
 
 /// Longest sleep of the control thread: bounds how long a packet waits for resolution, and how
 /// late a signal is seen.
@@ -42,9 +42,9 @@ pub enum DaemonError {
     /// DPDK.
     #[error(transparent)]
     Dpdk(#[from] dpdk::Error),
-    /// A port.
+    /// A device or the memory that the configuration asks for.
     #[error(transparent)]
-    Port(#[from] PortError),
+    Setting(#[from] SettingError),
     /// Stages and cores.
     #[error(transparent)]
     Placement(#[from] PlacementError),

@@ -16,11 +16,11 @@ const TRAILER_ROOM: u16 = 46;
 /// Least data room, below which DPDK's drivers have no use for a buffer.
 const DATA_ROOM_MIN: u16 = 2048;
 
-/// A device that does not work.
+/// A setting that does not work on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("{diagnostic}")]
-pub struct PortError {
-    /// Where the configuration names it, and what DPDK says.
+pub struct SettingError {
+    /// Where the configuration has it, and what is wrong.
     pub diagnostic: config::Diagnostic,
 }
 
@@ -50,13 +50,13 @@ fn frame_size(port: &config::Port) -> Option<u16> {
     device.split(',').find_map(|argument| argument.strip_prefix("framesz="))?.parse().ok()
 }
 
-fn error(config: &Config, index: usize, error: &dpdk::Error) -> PortError {
+fn error(config: &Config, index: usize, error: &dpdk::Error) -> SettingError {
     let key = format!("port[{index}].device");
-    PortError { diagnostic: config.error_at(&key, error.to_string()) }
+    SettingError { diagnostic: config.error_at(&key, error.to_string()) }
 }
 
 /// Attaches the device of every port that has one.
-pub(super) fn attach(eal: &Eal, config: &Config) -> Result<Vec<AttachedPort>, PortError> {
+pub(super) fn attach(eal: &Eal, config: &Config) -> Result<Vec<AttachedPort>, SettingError> {
     let mut attached = Vec::new();
     for (index, port) in config.ports.iter().enumerate() {
         let Attachment::Device { device, .. } = &port.attachment else { continue };
@@ -96,7 +96,7 @@ pub(super) fn start(
     ports: &mut [AttachedPort],
     plan: &Plan,
     pool: &Mempool,
-) -> Result<PortQueues, PortError> {
+) -> Result<PortQueues, SettingError> {
     let mut queues = PortQueues::default();
     for attached in ports {
         let id = EnginePort(attached.port.id());

@@ -109,7 +109,8 @@ impl Gateway {
         for command in install {
             self.send_to_owner(command);
         }
-        if self.all_applied() {
+        // Before the cores run, the order of their rings is enough.
+        if self.threads.is_empty() || self.all_applied() {
             self.transaction.installing.clear();
             self.publish();
         }

@@ -1,11 +1,13 @@
 //! Reload: the difference between two configurations, and nothing else, takes effect.
 
-use std::fmt::Debug;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::api::protocol::{ErrorCode, Failure, Reload};
-use crate::config::{Attachment, Config, Diagnostic, ManualSa};
+use crate::config::{
+    Attachment, Config, Diagnostic, Direction, Group, ManualSa, Route, Table,
+};
 
 use super::control::Gateway;
 
@@ -85,27 +87,75 @@ fn difference(old: &Config, new: &Config) -> Reload {
     reload.compare(&old.policies, &new.policies, |policy| {
         format!("policy {} to {}", policy.select.src, policy.select.dst)
     });
-    reload.compare(&old.routes, &new.routes, |route| format!("route {}", route.prefix));
-    reload.compare(&old.multicast, &new.multicast, |rule| format!("multicast {:?}", rule.groups));
+    let is_in_both = |policy| old.policies.contains(policy) && new.policies.contains(policy);
+    let before = old.policies.iter().filter(|policy| is_in_both(policy));
+    if before.ne(new.policies.iter().filter(|policy| is_in_both(policy))) {
+        reload.changed.push("order of policies".to_owned());
+    }
+    reload.compare(&old.routes, &new.routes, route_name);
+    reload.compare(&old.multicast, &new.multicast, |rule| {
+        let groups: Vec<String> = rule.groups.iter().map(group_name).collect();
+        format!("multicast {}", groups.join(", "))
+    });
     reload
 }
 
 fn sa_name(sa: &ManualSa) -> String {
-    format!("sa {:#x} {:?} {}", sa.spi.value(), sa.direction, sa.remote)
+    let (direction, preposition) = match sa.direction {
+        Direction::In => ("inbound", "from"),
+        Direction::Out => ("outbound", "to"),
+    };
+    format!("{direction} SA {:#x} {preposition} {}", sa.spi.value(), sa.remote)
+}
+
+fn route_name(route: &Route) -> String {
+    match route.table {
+        Table::Overlay => format!("route {}", route.prefix),
+        Table::Underlay => format!("underlay route {}", route.prefix),
+    }
+}
+
+fn group_name(group: &Group) -> String {
+    match group {
+        Group::Multicast(prefix) => prefix.to_string(),
+        Group::LimitedBroadcast => "255.255.255.255".to_owned(),
+    }
 }
 
 impl Reload {
-    fn compare<T: PartialEq + Debug>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
-        let named = |list: &[T], wanted: &str| list.iter().any(|item| name(item) == wanted);
+    /// Several items may have one name, as policies that differ only in ports: those that are the
+    /// same in both lists are left out, of the others as many have changed as there are in both.
+    fn compare<T: PartialEq>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
+        if old == new {
+            return;
+        }
+        let mut before: HashMap<String, Vec<&T>> = HashMap::new();
+        for item in old {
+            before.entry(name(item)).or_default().push(item);
+        }
+        let mut others = Vec::new();
         for item in new {
-            let item_name = name(item);
-            if !named(old, &item_name) {
-                self.added.push(item_name);
-            } else if !old.contains(item) {
-                self.changed.push(item_name);
+            let named = before.get_mut(&name(item));
+            let same = named.as_ref().and_then(|list| list.iter().position(|old| *old == item));
+            match (named, same) {
+                (Some(list), Some(same)) => drop(list.remove(same)),
+                _ => others.push(name(item)),
             }
         }
-        let gone = old.iter().map(&name).filter(|item| !named(new, item));
-        self.removed.extend(gone);
+        for item in others {
+            match before.get_mut(&item).and_then(Vec::pop) {
+                Some(_) => self.changed.push(item),
+                None => self.added.push(item),
+            }
+        }
+        for item in old {
+            let item = name(item);
+            if before.get_mut(&item).and_then(Vec::pop).is_some() {
+                self.removed.push(item);
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

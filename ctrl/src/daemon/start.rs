@@ -18,6 +18,7 @@ use crate::neighbor::Neighbors;
 use crate::sas::Sas;
 
 use super::control::{Gateway, Running};
+use super::ports::SettingError;
 use super::{DaemonError, placement, ports, reports};
 
 /// Buffers of 64 KiB for reassembled datagrams: as many may be on their way at a time.
@@ -44,7 +45,10 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
             headroom: HEADROOM,
             data_room: ports::data_room(&config),
         },
-    )?;
+    )
+    .map_err(|error| SettingError {
+        diagnostic: config.error_at("system.mbufs", format!("no memory for them: {error}")),
+    })?;
     let large_pool = Mempool::new(
         &eal,
         "datagrams",
@@ -75,12 +79,8 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         },
     };
     let tables = Arc::new(Tables::default());
-    let mut links = Vec::new();
-    let mut threads = Vec::new();
-    for (worker, link) in assembly::assemble(&plan, queues, &parts, settings, &tables)? {
-        threads.push(spawn(worker, link.core.0, &eal)?);
-        links.push(Running::new(link));
-    }
+    let assembled = assembly::assemble(&plan, queues, &parts, settings, &tables)?;
+    let (workers, links): (Vec<_>, Vec<_>) = assembled.into_iter().unzip();
     let now = Instant::now();
     let mut gateway = Gateway {
         facts: ports::facts(&config, &attached),
@@ -108,23 +108,25 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         tables,
         config,
         plan,
-        links,
-        threads,
+        links: links.into_iter().map(Running::new).collect(),
+        threads: Vec::new(),
         ports: attached,
         pool,
     };
     gateway.configure(now)?;
+    // Before the cores run, so that their first packets do not meet empty tables.
+    gateway.advance();
+    for (worker, running) in workers.into_iter().zip(&gateway.links) {
+        gateway.threads.push(spawn(worker, running.link.core.0, &eal)?);
+    }
     Ok(gateway)
 }
 
 fn eal_config(config: &Config) -> EalConfig {
-    let is_pci = |device: &&String| {
-        device.chars().filter(|c| *c == ':').count() >= 1
-            && device.contains('.')
-            && !device.contains(',')
-    };
+    // A PCI address has a colon and a dot, as in 0000:3b:00.1; arguments may follow it.
+    let is_pci = |address: &&str| address.contains(':') && address.contains('.');
     let devices = config.ports.iter().filter_map(|port| match &port.attachment {
-        Attachment::Device { device, .. } => Some(device),
+        Attachment::Device { device, .. } => device.split(',').next(),
         Attachment::Vlan { .. } => None,
     });
     EalConfig {
@@ -134,7 +136,7 @@ fn eal_config(config: &Config) -> EalConfig {
             config::Hugepages::Off => dpdk::Hugepages::Off,
         },
         memory_mib: u32::try_from(config.system.memory_octets >> 20).unwrap_or(u32::MAX),
-        allow_pci: devices.filter(is_pci).cloned().collect(),
+        allow_pci: devices.filter(is_pci).map(str::to_owned).collect(),
         ..EalConfig::default()
     }
 }

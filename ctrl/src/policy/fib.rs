@@ -1,6 +1,6 @@
 //! Forwarding tables of the two worlds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use dataplane::tables::fib::{Fib4, Fib6, Next, Prefix};
 use dataplane::tables::{Adjacency, Fib, L2Rewrite};
 use wire::{IpPrefix, MacAddr};
 
-use crate::config::{self, Interface, NextHop, PortId, Role, Route, Table, TunnelId, TunnelMode};
+use crate::config::{
+    self, Config, Interface, NextHop, PortId, Role, Route, Table, Tunnel, TunnelId, TunnelMode,
+};
 
 use super::indices::AdjacencyKey;
 use super::{Build, ipsec, multicast, port_interface, tunnel_interface, tunnels};
@@ -25,28 +27,45 @@ pub struct RouteCache {
     underlay: (Routes, Fib),
 }
 
-/// The underlay's table: connected subnets, gateways, routes, own addresses.
+/// Peers of multipoint tunnels by their address in the tunnel.
+type Mapped = HashMap<(TunnelId, IpAddr), IpAddr>;
+
+/// The underlay's table: gateways, routes, connected subnets, own addresses; of the same prefix the
+/// last of them counts.
 pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
     let mut routes = Routes::new();
+    // No route of the underlay leads into a tunnel.
+    configured(build, Table::Underlay, &Mapped::new(), &mut routes);
     connected(build, Role::Underlay, &mut routes);
-    configured(build, Table::Underlay, &mut routes, None);
     locals(build, Role::Underlay, &mut routes);
     cached(&mut build.memory.routes.underlay, routes)
 }
 
-/// The overlay's table: subnets of ports and tunnels, routes, IPsec policies, own addresses.
-pub(super) fn overlay(build: &mut Build<'_>, underlay: &Fib) -> Fib {
+/// The overlay's table: IPsec policies, routes, subnets of ports and tunnels, own addresses; of the
+/// same prefix the last of them counts. The adjacencies of tunnel peers are in place.
+pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     let mut routes = Routes::new();
     ipsec::policy_routes(build, |prefix, index| insert(&mut routes, prefix, index));
+    let mapped = mapped(build.config);
+    configured(build, Table::Overlay, &mapped, &mut routes);
     connected(build, Role::Overlay, &mut routes);
-    for index in 0..build.config.tunnels.len() {
-        let id = TunnelId(u16::try_from(index).unwrap_or(u16::MAX));
-        tunnel_subnets(build, id, underlay, &mut routes);
+    for (number, tunnel) in (0u16..).zip(&build.config.tunnels) {
+        tunnel_subnets(build, TunnelId(number), tunnel, &mut routes);
     }
-    configured(build, Table::Overlay, &mut routes, Some(underlay));
     broadcasts(build, &mut routes);
     locals(build, Role::Overlay, &mut routes);
     cached(&mut build.memory.routes.overlay, routes)
+}
+
+fn mapped(config: &Config) -> Mapped {
+    let mut mapped = Mapped::new();
+    for (number, tunnel) in (0u16..).zip(&config.tunnels) {
+        if let TunnelMode::Mgre { map, .. } = &tunnel.mode {
+            let id = TunnelId(number);
+            mapped.extend(map.iter().map(|entry| ((id, entry.protocol), entry.nbma)));
+        }
+    }
+    mapped
 }
 
 fn insert(routes: &mut Routes, prefix: IpPrefix, index: u32) {
@@ -75,15 +94,12 @@ fn build_fib(routes: &Routes) -> Fib {
     Fib { v4: Arc::new(v4), v6: Arc::new(Fib6::build(v6).unwrap_or_default()) }
 }
 
-fn ports(build: &Build<'_>, role: Role) -> Vec<(u16, config::Port)> {
-    let config = build.config;
-    let of_role =
-        |(index, port): (u16, &config::Port)| (port.role == role).then(|| (index, port.clone()));
-    (0u16..).zip(&config.ports).filter_map(of_role).collect()
+fn ports(config: &Config, role: Role) -> impl Iterator<Item = (u16, &config::Port)> {
+    (0u16..).zip(&config.ports).filter(move |(_, port)| port.role == role)
 }
 
 fn connected(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
-    for (index, port) in ports(build, role) {
+    for (index, port) in ports(build.config, role) {
         let adjacency = build.connected(port_interface(PortId(index)));
         for address in &port.addresses {
             insert(routes, address.prefix(), adjacency);
@@ -92,31 +108,24 @@ fn connected(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
 }
 
 fn locals(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
+    let config = build.config;
     let local = build.local();
-    let mut addresses = Vec::new();
-    for (_, port) in ports(build, role) {
-        addresses.extend(port.addresses.iter().map(|a| a.address()));
-    }
-    if role == Role::Overlay {
-        let tunnels = build.config.tunnels.iter();
-        addresses.extend(tunnels.flat_map(|t| t.addresses.iter().map(|a| a.address())));
-    }
-    for address in addresses {
-        insert(routes, IpPrefix::host(address), local);
+    let of_ports = ports(config, role).flat_map(|(_, port)| &port.addresses);
+    let of_tunnels = config.tunnels.iter().flat_map(|tunnel| &tunnel.addresses);
+    for address in of_ports.chain(of_tunnels.filter(|_| role == Role::Overlay)) {
+        insert(routes, IpPrefix::host(address.address()), local);
     }
 }
 
 /// Subnets of a tunnel: a point-to-point tunnel's leads to its peer, an mGRE tunnel's to the
 /// peers that are mapped.
-fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, underlay: &Fib, routes: &mut Routes) {
-    let config = build.config;
-    let tunnel = &config.tunnels[id.index()];
+fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: &mut Routes) {
     match &tunnel.mode {
         TunnelMode::Gre { remote, .. } => {
-            if build.known.down.contains(&tunnel_interface(config, id)) {
+            if build.is_down(id) {
                 return;
             }
-            let peer = tunnels::peer(build, id, *remote, underlay);
+            let peer = tunnels::peer_index(build, id, *remote);
             for address in &tunnel.addresses {
                 insert(routes, address.prefix(), peer);
             }
@@ -127,26 +136,28 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, underlay: &Fib, routes: &
                 insert(routes, address.prefix(), unmapped);
             }
             for entry in map {
-                let peer = tunnels::peer(build, id, entry.nbma, underlay);
+                let peer = tunnels::peer_index(build, id, entry.nbma);
                 insert(routes, IpPrefix::host(entry.protocol), peer);
             }
         }
     }
 }
 
-fn configured(build: &mut Build<'_>, table: Table, routes: &mut Routes, underlay: Option<&Fib>) {
-    let config = build.config;
-    for route in config.routes.iter().filter(|route| route.table == table) {
-        if let Some(index) = route_adjacency(build, route, underlay) {
+fn configured(build: &mut Build<'_>, table: Table, mapped: &Mapped, routes: &mut Routes) {
+    for route in build.config.routes.iter().filter(|route| route.table == table) {
+        if let Some(index) = route_adjacency(build, route, mapped) {
             insert(routes, route.prefix, index);
         }
     }
 }
 
 /// Where a route leads; nowhere if all its tunnels are down.
-fn route_adjacency(build: &mut Build<'_>, route: &Route, underlay: Option<&Fib>) -> Option<u32> {
+fn route_adjacency(build: &mut Build<'_>, route: &Route, mapped: &Mapped) -> Option<u32> {
+    if let [single] = route.next_hops.as_slice() {
+        return hop_adjacency(build, *single, mapped);
+    }
     let hops = route.next_hops.iter();
-    let members: Vec<u32> = hops.filter_map(|hop| hop_adjacency(build, *hop, underlay)).collect();
+    let members: Vec<u32> = hops.filter_map(|hop| hop_adjacency(build, *hop, mapped)).collect();
     match members.as_slice() {
         [] => None,
         [single] => Some(*single),
@@ -157,27 +168,24 @@ fn route_adjacency(build: &mut Build<'_>, route: &Route, underlay: Option<&Fib>)
     }
 }
 
-fn hop_adjacency(build: &mut Build<'_>, hop: NextHop, underlay: Option<&Fib>) -> Option<u32> {
-    let config = build.config;
+fn hop_adjacency(build: &mut Build<'_>, hop: NextHop, mapped: &Mapped) -> Option<u32> {
     match hop.interface() {
         Interface::Port(port) => Some(match hop {
             NextHop::Gateway { address, .. } => build.next_hop(port_interface(port), address),
             NextHop::Direct(_) => build.connected(port_interface(port)),
         }),
+        Interface::Tunnel(id) if build.is_down(id) => None,
         Interface::Tunnel(id) => {
-            if build.known.down.contains(&tunnel_interface(config, id)) {
-                return None;
-            }
-            let nbma = match (&config.tunnels[id.index()].mode, hop) {
+            let nbma = match (&build.config.tunnels[id.index()].mode, hop) {
                 (TunnelMode::Gre { remote, .. }, _) => Some(*remote),
-                (TunnelMode::Mgre { map, .. }, NextHop::Gateway { address, .. }) => {
-                    map.iter().find(|entry| entry.protocol == address).map(|entry| entry.nbma)
+                (TunnelMode::Mgre { .. }, NextHop::Gateway { address, .. }) => {
+                    mapped.get(&(id, address)).copied()
                 }
                 (TunnelMode::Mgre { .. }, NextHop::Direct(_)) => None,
             };
-            Some(match (nbma, underlay) {
-                (Some(nbma), Some(underlay)) => tunnels::peer(build, id, nbma, underlay),
-                _ => build.drop(DropReason::Unresolved),
+            Some(match nbma {
+                Some(nbma) => tunnels::peer_index(build, id, nbma),
+                None => build.drop(DropReason::Unresolved),
             })
         }
     }
@@ -189,7 +197,7 @@ fn broadcasts(build: &mut Build<'_>, routes: &mut Routes) {
         IpPrefix::V4(prefix) => prefix.broadcast().map(IpAddr::V4),
         IpPrefix::V6(_) => None,
     };
-    for (index, port) in ports(build, Role::Overlay) {
+    for (index, port) in ports(build.config, Role::Overlay) {
         let Some(interface) = build.interfaces.get(index) else { continue };
         let adjacency = if port.directed_broadcast {
             let link = L2Rewrite::new(interface, MacAddr::BROADCAST);
@@ -204,6 +212,9 @@ fn broadcasts(build: &mut Build<'_>, routes: &mut Routes) {
     let config = build.config;
     for (index, tunnel) in (0u16..).zip(&config.tunnels) {
         let id = TunnelId(index);
+        if build.is_down(id) {
+            continue;
+        }
         let interface = tunnel_interface(config, id);
         let receivers = multicast::tunnel_receivers(config, build.memory, id);
         let adjacency =

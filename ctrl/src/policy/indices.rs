@@ -1,6 +1,6 @@
 //! Adjacency indices that stay: packets on their way and the forwarding tables refer to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
@@ -29,11 +29,36 @@ pub enum AdjacencyKey {
     Group(Vec<u32>),
 }
 
+impl AdjacencyKey {
+    /// The interface that it belongs to.
+    fn interface(&self) -> Option<u16> {
+        match *self {
+            Self::Connected(interface)
+            | Self::NextHop(interface, _)
+            | Self::Broadcast(interface)
+            | Self::Peer(interface, _)
+            | Self::PolicyPeer(interface, _, _)
+            | Self::Policy(interface) => Some(interface),
+            Self::Local | Self::Drop(_) | Self::Group(_) => None,
+        }
+    }
+}
+
+/// How many next hops of an interface must have gone before the index of the first is given to
+/// another: packets that still carry it have left by then.
+const RESTING: usize = 256;
+
 /// Index by key. An index, once given, keeps its meaning; one that is not in use drops.
+///
+/// Hosts come and go, so the index of a next hop that is gone is given to another one in the end,
+/// of the same interface: a packet that was very late would still leave by its own link, in clear
+/// or sealed as it was meant to.
 #[derive(Debug, Default)]
 pub struct Indices {
     by_key: HashMap<AdjacencyKey, u32>,
     keys: Vec<AdjacencyKey>,
+    /// Of next hops that are gone, by interface; the oldest first.
+    resting: HashMap<u16, VecDeque<u32>>,
 }
 
 impl Indices {
@@ -42,10 +67,30 @@ impl Indices {
         if let Some(index) = self.by_key.get(&key) {
             return *index;
         }
-        let index = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        self.keys.push(key.clone());
+        let index = self.rested(&key).unwrap_or_else(|| {
+            self.keys.push(key.clone());
+            u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.keys[index as usize] = key.clone();
         self.by_key.insert(key, index);
         index
+    }
+
+    /// An index of a next hop that is long gone.
+    fn rested(&mut self, key: &AdjacencyKey) -> Option<u32> {
+        let AdjacencyKey::NextHop(interface, _) = key else { return None };
+        let resting = self.resting.get_mut(interface)?;
+        if resting.len() > RESTING { resting.pop_front() } else { None }
+    }
+
+    /// Gives up the indices of interfaces whose numbers belong to others now, or to none.
+    pub fn forget(&mut self, interfaces: &BTreeSet<u16>) {
+        let is_gone = |key: &AdjacencyKey| key.interface().is_some_and(|i| interfaces.contains(&i));
+        self.by_key.retain(|key, _| !is_gone(key));
+        self.resting.retain(|interface, _| !interfaces.contains(interface));
+        for key in self.keys.iter_mut().filter(|key| is_gone(key)) {
+            *key = AdjacencyKey::Drop(DropReason::NoRoute);
+        }
     }
 
     /// The index of `key`, if it has one.
@@ -59,9 +104,18 @@ impl Indices {
     }
 
     /// The table of these adjacencies; every other index drops.
-    pub fn table(&self, mut adjacencies: HashMap<u32, Adjacency>) -> Vec<Adjacency> {
-        let unused = || Adjacency::Drop(DropReason::NoRoute);
-        let indices = 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        indices.map(|index| adjacencies.remove(&index).unwrap_or_else(unused)).collect()
+    pub fn table(&mut self, adjacencies: HashMap<u32, Adjacency>) -> Vec<Adjacency> {
+        let by_key = &mut self.by_key;
+        for (key, index) in by_key.extract_if(|key, index| {
+            matches!(key, AdjacencyKey::NextHop(..)) && !adjacencies.contains_key(index)
+        }) {
+            let interface = key.interface().unwrap_or_default();
+            self.resting.entry(interface).or_default().push_back(index);
+        }
+        let mut table = vec![Adjacency::Drop(DropReason::NoRoute); self.keys.len()];
+        for (index, adjacency) in adjacencies {
+            table[index as usize] = adjacency;
+        }
+        table
     }
 }

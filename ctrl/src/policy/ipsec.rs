@@ -1,15 +1,18 @@
 //! The SPD of underlay ports (crypto map), and the SAs as the cores see them.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy};
 use dataplane::tables::fib::Prefix;
-use dataplane::tables::policy::{ANY_PORT, Action, FlowKey, Networks, Selector};
-use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, SaTable};
+use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
+use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, Protection, SaTable};
 use wire::{IpPrefix, IpProto};
 
-use crate::config::{self, Config, Direction, EspMode, PortId, ProfileId, UpperLayer};
+use crate::config::{
+    self, Config, Direction, EspMode, PortId, ProfileId, TunnelMode, UpperLayer,
+};
 use crate::sas::Entry;
 
 use super::indices::AdjacencyKey;
@@ -53,11 +56,6 @@ fn selector(select: &config::Selector) -> Option<Selector> {
     Some(Selector { networks, proto, src_ports, dst_ports })
 }
 
-/// Selectors as a policy that bypasses what any of them selects.
-fn any_of(selectors: impl Iterator<Item = Selector>) -> Policy {
-    Policy::new(selectors.map(|s| (s, Action::Bypass)).collect()).unwrap_or_default()
-}
-
 /// All policies, by policy index.
 pub(super) fn policies(build: &mut Build<'_>, underlay: &Fib) -> Vec<Policy> {
     let config = build.config;
@@ -81,15 +79,52 @@ pub(super) fn policies(build: &mut Build<'_>, underlay: &Fib) -> Vec<Policy> {
 
 /// What the policy of `source` says of GRE between two outer addresses.
 pub(super) fn guard_of_gre(config: &Config, source: PortId, local: IpAddr, peer: IpAddr) -> Guard {
-    let gre = FlowKey { src: local, dst: peer, proto: IpProto::GRE.0, ports: None };
-    let selects = |policy: &&config::Policy| {
-        any_of(selector(&policy.select).into_iter()).classify(&gre).is_some()
-    };
-    let rule = of_port(config, source).find(selects);
-    match rule.map(|policy| policy.action) {
-        Some(config::Action::Protect { profile, remote }) => Guard::Protect(profile, remote),
-        Some(config::Action::Discard) => Guard::Discard,
-        Some(config::Action::Bypass) | None => Guard::Clear,
+    let rule = gre_rules(config, source, local).find(|policy| policy.select.dst.contains(peer));
+    rule.map_or(Guard::Clear, |policy| guard_of(policy.action))
+}
+
+/// What the policy of `source` asks of GRE to `local` from peers that are not known: they are
+/// refused if it does not ask the same of everybody.
+pub(super) fn protection_of_strangers(
+    config: &Config,
+    source: PortId,
+    local: IpAddr,
+) -> Protection {
+    let mut asked = Vec::new();
+    for policy in gre_rules(config, source, local) {
+        asked.push(guard_of(policy.action).protection());
+        if policy.select.dst.is_default() {
+            break;
+        }
+    }
+    if !gre_rules(config, source, local).any(|policy| policy.select.dst.is_default()) {
+        asked.push(Guard::Clear.protection());
+    }
+    asked.dedup();
+    if let [same] = asked.as_slice() { *same } else { Protection::Discard }
+}
+
+/// The rules that may select GRE from `local`, in order.
+fn gre_rules(
+    config: &Config,
+    source: PortId,
+    local: IpAddr,
+) -> impl Iterator<Item = &config::Policy> {
+    of_port(config, source).filter(move |policy| {
+        let is_gre = match policy.select.upper {
+            UpperLayer::Any => true,
+            UpperLayer::Protocol(protocol) => protocol == IpProto::GRE.0,
+            UpperLayer::Ports { .. } => false,
+        };
+        is_gre && policy.select.src.contains(local)
+    })
+}
+
+fn guard_of(action: config::Action) -> Guard {
+    match action {
+        config::Action::Protect { profile, remote } => Guard::Protect(profile, remote),
+        config::Action::Discard => Guard::Discard,
+        config::Action::Bypass => Guard::Clear,
     }
 }
 
@@ -127,7 +162,6 @@ fn rule(
     let Some(local) = addresses.find(|a| a.is_ipv4() == remote.is_ipv4()) else {
         return build.drop(DropReason::NoRoute);
     };
-    let local = build.known.sas.outbound(profile, remote).map_or(local, |sa| sa.manual.local);
     let key = AdjacencyKey::PolicyPeer(interface, profile.0, remote);
     let index = build.memory.indices.of(key.clone());
     let route = Route { local, outer: remote, underlay, index };
@@ -159,37 +193,72 @@ pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
         let entries = build.known.sas.iter();
         entries.filter(move |entry| entry.manual.direction == direction)
     };
+    let gre = GreSas::new(build.config);
+    let served = served_selectors(build.config);
     let inbound = of(Direction::In).map(|entry| {
-        let allows_gre = allows_gre(build.config, entry);
-        entry.inbound(allows_gre, inbound_selectors(build.config, entry))
+        let sa = &entry.manual;
+        let selectors = match entry.profile.mode {
+            EspMode::Tunnel => served.get(&(sa.profile, sa.remote)).cloned(),
+            EspMode::Transport => None,
+        };
+        entry.inbound(gre.admits(entry), selectors.unwrap_or_default())
     });
     SaTable::new(inbound, of(Direction::Out).map(Entry::outbound))
 }
 
-/// Whether GRE between the SA's own addresses may come out of it: some tunnel wants it so.
-fn allows_gre(config: &Config, entry: &Entry) -> bool {
-    let sa = &entry.manual;
-    config.tunnels.iter().any(|tunnel| {
-        let wants =
-            |peer| tunnels::guard(config, tunnel, peer) == Guard::Protect(sa.profile, sa.remote);
-        tunnel.local == sa.local
-            && (tunnel.protection == Some(sa.profile)
-                || tunnels::peers(tunnel).into_iter().any(wants))
-    })
+/// The SAs that GRE between their own addresses may come out of: some tunnel wants it so.
+#[derive(Default)]
+struct GreSas {
+    /// By our address, profile and the peer's address.
+    of_peers: HashSet<(IpAddr, ProfileId, IpAddr)>,
+    /// Of multipoint tunnels, which anybody with an SA of the profile may be a peer of.
+    of_all: HashSet<(IpAddr, ProfileId)>,
 }
 
-/// Selectors of the policies that an inbound SA serves, as its packets show them: the policies'
-/// own, reversed.
-fn inbound_selectors(config: &Config, entry: &Entry) -> Policy {
-    let sa = &entry.manual;
-    if entry.profile.mode != EspMode::Tunnel {
-        return Policy::default();
+impl GreSas {
+    fn new(config: &Config) -> Self {
+        let mut sas = GreSas::default();
+        for tunnel in &config.tunnels {
+            match (tunnel.protection, &tunnel.mode) {
+                (Some(profile), TunnelMode::Mgre { .. }) => {
+                    sas.of_all.insert((tunnel.local, profile));
+                }
+                (_, TunnelMode::Gre { .. }) | (None, TunnelMode::Mgre { .. }) => {
+                    let guards = tunnels::peers(tunnel)
+                        .into_iter()
+                        .map(|peer| tunnels::guard(config, tunnel, peer));
+                    sas.of_peers.extend(guards.filter_map(|guard| match guard {
+                        Guard::Protect(profile, outer) => Some((tunnel.local, profile, outer)),
+                        Guard::Clear | Guard::Discard => None,
+                    }));
+                }
+            }
+        }
+        sas
     }
-    let serves = |policy: &&config::Policy| {
-        let profile: ProfileId = sa.profile;
-        matches!(policy.action, config::Action::Protect { profile: p, remote }
-            if p == profile && remote == sa.remote)
-    };
-    let selectors = config.policies.iter().filter(serves).map(|p| selector(&p.select));
-    any_of(selectors.flatten().map(Selector::reversed))
+
+    fn admits(&self, entry: &Entry) -> bool {
+        let sa = &entry.manual;
+        self.of_all.contains(&(sa.local, sa.profile))
+            || self.of_peers.contains(&(sa.local, sa.profile, sa.remote))
+    }
+}
+
+/// Selectors of the policies that an inbound SA serves, by profile and peer, as its packets show
+/// them: the policies' own, reversed.
+fn served_selectors(config: &Config) -> HashMap<(ProfileId, IpAddr), Policy> {
+    let mut served: HashMap<_, Vec<Selector>> = HashMap::new();
+    for policy in &config.policies {
+        if let config::Action::Protect { profile, remote } = policy.action {
+            let selectors = served.entry((profile, remote)).or_default();
+            selectors.extend(selector(&policy.select).map(Selector::reversed));
+        }
+    }
+    served.into_iter().map(|(peer, selectors)| (peer, any_of(selectors))).collect()
+}
+
+/// Selectors as a policy that bypasses what any of them selects.
+fn any_of(selectors: Vec<Selector>) -> Policy {
+    let rules = selectors.into_iter().map(|selector| (selector, Action::Bypass));
+    Policy::new(rules.collect()).unwrap_or_default()
 }

@@ -9,6 +9,8 @@ mod fib;
 mod indices;
 mod ipsec;
 mod multicast;
+#[cfg(test)]
+mod tests;
 mod tunnels;
 
 use std::collections::{BTreeSet, HashMap};
@@ -61,7 +63,28 @@ pub struct Memory {
     pub routes: RouteCache,
     /// Counters of peers: by tunnel name and NBMA address.
     pub peers: HashMap<(String, IpAddr), PeerCounters>,
+    /// Names of ports and tunnels, by interface index.
+    names: Vec<String>,
     generation: u64,
+}
+
+impl Memory {
+    /// Gives up the adjacencies of interfaces that have another number now, or are gone: packets
+    /// on their way to a tunnel must not leave by the one that has its number.
+    fn follow(&mut self, config: &Config) {
+        let ports = config.ports.iter().map(|port| &port.name);
+        let names: Vec<&String> =
+            ports.chain(config.tunnels.iter().map(|tunnel| &tunnel.name)).collect();
+        let old = self.names.iter().zip(0u16..);
+        let other = old.filter(|(name, index)| names.get(usize::from(*index)) != Some(name));
+        let gone: BTreeSet<u16> = other.map(|(_, index)| index).collect();
+        if !gone.is_empty() {
+            self.indices.forget(&gone);
+        }
+        if !gone.is_empty() || names.len() != self.names.len() {
+            self.names = names.into_iter().cloned().collect();
+        }
+    }
 }
 
 /// Counters of one tunnel peer.
@@ -99,6 +122,7 @@ pub fn tunnel_interface(config: &Config, tunnel: TunnelId) -> u16 {
 /// Makes the tables. `cores` is the number of worker cores, for sharded counters.
 pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: usize) -> Compiled {
     memory.generation += 1;
+    memory.follow(config);
     let interfaces = Arc::new(Interfaces::new(interfaces(config, known)));
     let mut build = Build {
         config,
@@ -114,7 +138,7 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     let tunnels = tunnels::tunnel_map(&mut build, &underlay);
     let policies = ipsec::policies(&mut build, &underlay);
     let multicast = multicast::rules(&mut build);
-    let overlay = fib::overlay(&mut build, &underlay);
+    let overlay = fib::overlay(&mut build);
     let neighbors = build.neighbors();
     let sas = ipsec::sa_table(&build);
     let Build { adjacencies, needed, unresolved, .. } = build;
@@ -166,6 +190,11 @@ impl Build<'_> {
 
     fn connected(&mut self, interface: u16) -> u32 {
         self.set(AdjacencyKey::Connected(interface), Adjacency::Connected { interface })
+    }
+
+    /// Whether keepalives have found a tunnel dead.
+    fn is_down(&self, tunnel: TunnelId) -> bool {
+        self.known.down.contains(&tunnel_interface(self.config, tunnel))
     }
 
     /// A next hop on a port. It is needed: somebody routes by it.

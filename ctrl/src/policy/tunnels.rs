@@ -44,29 +44,30 @@ pub fn peers(tunnel: &Tunnel) -> Vec<IpAddr> {
     peers
 }
 
-/// The adjacency of a tunnel peer.
-pub(super) fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, underlay: &Fib) -> u32 {
-    let config = build.config;
-    let tunnel = &config.tunnels[id.index()];
-    let interface = tunnel_interface(config, id);
-    let key = AdjacencyKey::Peer(interface, nbma);
-    let index = build.memory.indices.of(key.clone());
-    let adjacency = match guard(build.config, tunnel, nbma) {
-        Guard::Discard => Adjacency::Drop(DropReason::PolicyDiscard),
-        Guard::Clear => {
-            let route = Route { local: tunnel.local, outer: nbma, underlay, index };
-            template(build, &route, None, |build, link, esp| {
-                spec(build, tunnel, id, nbma, link, esp, index)
-            })
+/// The adjacency of a tunnel peer, put in place.
+fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, guard: Guard, underlay: &Fib) -> u32 {
+    let tunnel = &build.config.tunnels[id.index()];
+    let index = peer_index(build, id, nbma);
+    let (profile, outer) = match guard {
+        Guard::Discard => {
+            build.adjacencies.insert(index, Adjacency::Drop(DropReason::PolicyDiscard));
+            return index;
         }
-        Guard::Protect(profile, outer) => {
-            let route = Route { local: tunnel.local, outer, underlay, index };
-            template(build, &route, Some(profile), |build, link, esp| {
-                spec(build, tunnel, id, nbma, link, esp, index)
-            })
-        }
+        Guard::Clear => (None, nbma),
+        Guard::Protect(profile, outer) => (Some(profile), outer),
     };
-    build.set(key, adjacency)
+    let route = Route { local: tunnel.local, outer, underlay, index };
+    let adjacency = template(build, &route, profile, |build, link, esp| {
+        spec(build, tunnel, id, nbma, link, esp, index)
+    });
+    build.adjacencies.insert(index, adjacency);
+    index
+}
+
+/// The index of a tunnel peer's adjacency, which [`tunnel_map`] puts in place.
+pub(super) fn peer_index(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr) -> u32 {
+    let interface = tunnel_interface(build.config, id);
+    build.memory.indices.of(AdjacencyKey::Peer(interface, nbma))
 }
 
 /// Where the outer packets of a template go.
@@ -89,7 +90,7 @@ pub(super) fn template(
     profile: Option<ProfileId>,
     spec: impl FnOnce(&mut Build<'_>, L2Rewrite, Option<EspSpec>) -> EncapSpec,
 ) -> Adjacency {
-    let mut outer = route.outer;
+    let (mut local, mut outer) = (route.local, route.outer);
     let mut esp = None;
     if let Some(profile) = profile {
         let Some(sa) = build.known.sas.outbound(profile, route.outer) else {
@@ -99,6 +100,10 @@ pub(super) fn template(
             return Adjacency::Drop(DropReason::SaExpired);
         }
         outer = sa.endpoint.map_or(outer, |(address, _)| address);
+        // The outer header of transport mode is the packet's own.
+        if sa.profile.mode == EspMode::Tunnel {
+            local = sa.manual.local;
+        }
         esp = Some(EspSpec {
             slot: sa.slot,
             spi: sa.manual.spi.value(),
@@ -120,7 +125,7 @@ pub(super) fn template(
         }
         Some(link) => {
             let mut spec = spec(build, link, esp);
-            (spec.local, spec.remote) = (route.local, outer);
+            (spec.local, spec.remote) = (local, outer);
             spec.path_mtu =
                 build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
             Adjacency::Tunnel(Box::new(Encap::new(&spec)))
@@ -195,11 +200,14 @@ pub fn guard(config: &config::Config, tunnel: &Tunnel, nbma: IpAddr) -> Guard {
     }
 }
 
-fn protection(guard: Guard) -> Protection {
-    match guard {
-        Guard::Clear => Protection::Clear,
-        Guard::Protect(profile, _) => Protection::Required { profile: profile.0 },
-        Guard::Discard => Protection::Discard,
+impl Guard {
+    /// How packets of the peer must arrive.
+    pub(super) fn protection(self) -> Protection {
+        match self {
+            Guard::Clear => Protection::Clear,
+            Guard::Protect(profile, _) => Protection::Required { profile: profile.0 },
+            Guard::Discard => Protection::Discard,
+        }
     }
 }
 
@@ -210,22 +218,18 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
     let mut known = Vec::new();
     for (number, tunnel) in (0u16..).zip(&config.tunnels) {
         let id = TunnelId(number);
-        let unspecified: IpAddr = if tunnel.local.is_ipv4() {
-            std::net::Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            std::net::Ipv6Addr::UNSPECIFIED.into()
-        };
-        let mut mss = 0;
+        let mut mss: Option<u16> = None;
         for nbma in peers(tunnel) {
-            let adjacency = peer(build, id, nbma, underlay);
+            let guard = guard(config, tunnel, nbma);
+            let adjacency = peer(build, id, nbma, guard, underlay);
             if let Some(Adjacency::Tunnel(encap)) = build.adjacencies.get(&adjacency) {
-                mss = encap.mss;
+                mss = Some(mss.map_or(encap.mss, |least| least.min(encap.mss)));
             }
             let counters = build.counters(&tunnel.name, nbma);
             let peer = Peer {
                 tunnel: number,
                 adjacency,
-                protection: protection(guard(config, tunnel, nbma)),
+                protection: guard.protection(),
                 received: counters.received,
                 sequence: counters.sequence,
             };
@@ -237,9 +241,14 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
             key: tunnel.key,
             multipoint: matches!(tunnel.mode, TunnelMode::Mgre { .. }),
             ordered: tunnel.sequence == GreSequence::Ordered,
-            protection: protection(guard(config, tunnel, unspecified)),
-            mss,
+            protection: match tunnel.protection {
+                Some(profile) => Protection::Required { profile: profile.0 },
+                None => ipsec::protection_of_strangers(config, tunnel.source, tunnel.local),
+            },
+            mss: mss.unwrap_or(0),
         });
     }
+    // Where both have a peer under one key, the point-to-point tunnel is the more specific: last.
+    known.sort_by_key(|(_, peer): &(IpAddr, Peer)| !tunnels[usize::from(peer.tunnel)].multipoint);
     TunnelMap::new(tunnels, known)
 }

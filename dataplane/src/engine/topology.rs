@@ -135,7 +135,7 @@ pub mod output {
         "overlay" OVERLAY "IP from an overlay port. Lane: flow hash.",
         "esp" ESP "ESP to us, bare or in UDP. Lane: the SA's.",
         "gre" GRE "GRE to us, in clear. Lane: hash of the outer addresses.",
-        "fragment" FRAGMENT "Fragment to us. Lane: hash of source, destination, protocol, id.",
+        "fragment" FRAGMENT "Fragment to us. Lane: hash of source and destination.",
         "punt" PUNT "For the control thread. Lane: flow hash.");
     outputs!(reassemble:
         "esp" ESP "A whole ESP packet. Lane: the SA's.",

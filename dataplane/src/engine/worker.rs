@@ -22,7 +22,8 @@ const SPIN_TURNS: u32 = 200;
 /// Shortest sleep; the kernel adds about 50 microseconds of its own.
 const SLEEP_MIN: Duration = Duration::from_micros(10);
 /// Longest sleep: bounds the latency that adaptive polling adds to the first packet after a lull.
-const SLEEP_MAX: Duration = Duration::from_micros(200);
+/// Sleeps grow step by step, so that it is reached only after some 50 ms without a packet.
+const SLEEP_MAX: Duration = Duration::from_millis(1);
 
 /// How a worker waits for packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

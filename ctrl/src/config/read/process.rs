@@ -39,9 +39,6 @@ pub(super) fn read_system(section: Section<'_>) -> Option<System> {
         None => Some(512_000_000),
     };
     let mbufs = section.or_default("mbufs", 32_768, |item| item.integer(1024..=1 << 24));
-    if let (Some(item), Hugepages::Require) = (&memory, hugepages) {
-        item.warning("has no effect: hugepages = \"require\" never uses ordinary memory");
-    }
     if let Some(octets) = memory_octets
         && hugepages != Hugepages::Require
         && u64::from(mbufs) * MBUF_OCTETS > octets

@@ -104,8 +104,3 @@ fn the_same_prefix_on_both_sides() {
                 addresses = [\"198.51.100.129/25\"]\n";
     assert_one(port, "overlaps with 198.51.100.0/24 of \"wan\", on the other side");
 }
-
-#[test]
-fn memory_that_huge_pages_make_useless() {
-    assert_one("[system]\nhugepages = \"require\"\nmemory = \"1GB\"\n", "has no effect");
-}
