@@ -313,9 +313,8 @@ impl Sas {
             slot,
             expires_tsc: profile.lifetime.time.map_or(0, ticks),
             // What an inbound SA has not seen itself, it has still to report.
-            endpoint: seen.filter(|_| {
-                manual.direction == Direction::Out && manual.udp_encap.is_some()
-            }),
+            endpoint: seen
+                .filter(|_| manual.direction == Direction::Out && manual.udp_encap.is_some()),
             manual,
             profile,
             installed: moment.now,

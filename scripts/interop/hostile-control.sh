@@ -8,7 +8,7 @@ set -uo pipefail
 
 config() {
     gateway_core 0
-    conf_system gw "$core" "$(gateway_socket gw)"
+    conf_system "$1" "$core" "$(gateway_socket "$1")"
     conf_port left 0 lan0 overlay 10.1.0.1/24
     conf_port right 1 lan1 overlay 10.2.0.1/24
 }
@@ -26,27 +26,28 @@ private() {
     [ "$detail" = "mode 600, of root" ]
 }
 
-# What the user nobody gets as an answer.
-ask_as_nobody() {
-    setpriv --reuid=65534 --regid=65534 --clear-groups socat -t 2 - \
-        "UNIX-CONNECT:$(gateway_socket gw)" <<<'{"version":1,"id":1,"command":{"ping":{}}}' 2>&1
+# What the gateway says to the user nobody.
+listen_as_nobody() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups \
+        socat -u -T 2 "UNIX-CONNECT:$(gateway_socket gw)" STDOUT 2>&1
 }
 
 no_entry() {
-    detail=$(ask_as_nobody | grep -o 'Permission denied')
+    detail=$(listen_as_nobody | grep -o 'Permission denied')
     [ "$detail" = "Permission denied" ]
 }
 
 # Even where somebody has opened the socket's file to all, the gateway asks who it is.
 forbidden() {
     chmod 666 "$(gateway_socket gw)"
-    ask_as_nobody
-    detail=$(ask_as_nobody | jq -r .error.code)
+    detail=$(listen_as_nobody | jq -r .error.code)
     chmod 600 "$(gateway_socket gw)"
     [ "$detail" = forbidden ]
 }
 
-client() { detail=$(timeout 30 "$lib/../interop/control_client.py" "$(gateway_socket gw)" "$1" 2>&1); }
+client() {
+    detail=$(timeout 30 "$lib/../interop/control_client.py" "$(gateway_socket gw)" "$1" 2>&1)
+}
 
 answers() { gateway_ctl gw show ports; }
 
@@ -76,7 +77,7 @@ refused() {
 
 bad_config() {
     rm -f "$(gateway_conf bad)"
-    { config; cat; } | gateway_write bad
+    { config bad; cat; } | gateway_write bad
 }
 
 key_config() {
@@ -91,7 +92,7 @@ key_config() {
 
 scene_begin
 network
-config | gateway_write gw
+config gw | gateway_write gw
 step "the gateway starts" gateway_start gw gw || exit 1
 # Or nobody would get no further than this folder.
 chmod 711 "$net_state"
@@ -124,4 +125,5 @@ step "prefixes that overlap" refused check 'bad\.toml:[0-9]+:[0-9]+: port\[2\]\.
 conf_port none 2 none0 overlay 10.3.0.1/24 | bad_config
 step "a device that is not there" refused run 'bad\.toml:[0-9]+:[0-9]+: port\[2\]\.device: .*none0'
 conf_port none 2 none0 overlay 10.3.0.1/24 | sed 's/net_af_packet/net_nonsense/' | bad_config
-step "a driver that is not there" refused run 'bad\.toml:[0-9]+:[0-9]+: port\[2\]\.device: .*nonsense'
+step "a driver that is not there" \
+    refused run 'bad\.toml:[0-9]+:[0-9]+: port\[2\]\.device: .*nonsense'

@@ -82,7 +82,8 @@ shared_by() {
 
 route_state() {
     detail=$(gateway_ctl a show routes --json |
-        jq -r --arg prefix "$1" '.[] | select(.prefix == $prefix) | [.next_hops[].state] | join(" ")')
+        jq -r --arg prefix "$1" '.[] | select(.prefix == $prefix)
+            | [.next_hops[].state] | join(" ")')
     [ "$detail" = "$2" ]
 }
 
@@ -150,7 +151,8 @@ a_cisco() {
     step "not from another source" ignored source gre_unknown_tunnel
     step "not with a wrong key" ignored key gre_key_wrong
     step "not to bounce packets off to another address" ignored victim inner_loop
-    step "they come too fast: answers stop, the gateway does not" raw_peer keepalive_peer.py flood 200
+    step "they come too fast: answers stop, the gateway does not" \
+        raw_peer keepalive_peer.py flood 200
     step "soon after they are answered again" raw_peer keepalive_peer.py own 1
 }
 

@@ -32,7 +32,7 @@ busy_stages() {
         jq -r '[.[] | select(.packets > 0) | "\(.core):\(.stage)"] | unique | join(" ")'
 }
 
-# Both cores have run stages, and as many as all but the rarest.
+# Both cores have run stages, and each stage that this traffic needs has run on one.
 both_cores() {
     detail=$(busy_stages)
     [[ " $detail" = *" $first:"* && " $detail" = *" $second:"* ]] || return 1

@@ -8,7 +8,7 @@ set -uo pipefail
 . "$lib/dmvpn.sh"
 
 router_mtu=1300
-# 1300 octets hold IP 20, ESP 8 + 8 + 16 and 1248, a multiple of 4, of which 2 end ESP and 8 are GRE.
+# 1300 octets hold IP 20, ESP 8 + 8 + 16 and 1248, a multiple of 4; 2 of these end ESP, 8 are GRE.
 inner_mtu=1238
 sa=${spi[hub-spoke1]}
 
@@ -60,6 +60,7 @@ step "hub and spoke 1 start" gateway_start hub hub && gateway_start spoke1 spoke
 traffic_reach hub-host 10.11.0.10
 step "the tunnel's MTU is the configured one" has_mtu 1400
 step "pings of that size with DF" traffic_ping hub-host 10.11.0.10 5 -M "do" -s 1372
+# Of the bridge, not of its ports: what a veth refuses to take from net_af_packet blocks its ring.
 in_ns inet ip link set br-spokes mtu $router_mtu
 capture_start router inet br-hub 0 'icmp and src 198.51.100.254'
 step "the way to spoke 1 gets narrower: the host is told" learns

@@ -16,15 +16,17 @@ network() {
 
 # NAME KEY PREFIX [LINE...]
 policy_tunnel() {
-    printf '\n[[tunnel]]\nname = "%s"\nmode = "gre"\nsource = "wan"\nremote = "198.51.100.2"\n' "$1"
-    printf 'key = %s\n' "$2"
+    printf '\n[[tunnel]]\nname = "%s"\nmode = "gre"\nsource = "wan"\n' "$1"
+    printf 'remote = "198.51.100.2"\nkey = %s\n' "$2"
     [ $# = 3 ] || printf '%s\n' "${@:4}"
     conf_route "$3" "$1"
 }
 
 # ADDRESS LINK
 neighbor() {
-    echo "neighbors = [{ address = \"$1\", mac = \"$(in_ns hosts cat "/sys/class/net/$2/address")\" }]"
+    local mac
+    mac=$(in_ns hosts cat "/sys/class/net/$2/address")
+    echo "neighbors = [{ address = \"$1\", mac = \"$mac\" }]"
 }
 
 config() {

@@ -53,6 +53,16 @@ joined_start() {
     net_host both tap-a 10.1.0.10/24 10.1.0.1
 }
 
+# One after the other, so that b sees its peer go; both end with status 0.
+joined_stop() {
+    local name pid
+    for name in a b; do
+        net_alive $name && kill -TERM "$pid" || return 1
+        wait "$pid" || { detail="$name ended with status $?"; return 1; }
+        net_stop $name
+    done
+}
+
 uses() {
     detail=$(gateway_ctl "$1" show ports --json | jq -r '[.[] | .driver] | join(" ")')
     [ "$detail" = "$2" ]
@@ -65,14 +75,14 @@ joined() {
     traffic_reach both 10.2.0.10
     step "a's drivers" uses a "$4"
     step "b's drivers" uses b "$5"
-    step "ping, tap to tap's far end" traffic_ping both 10.2.0.10 50
+    step "ping, from the kernel on the tap to the host behind b" traffic_ping both 10.2.0.10 50
     step "TCP, equal checksums" traffic_file both b-host 10.2.0.10 "$net_state/file"
     step "TCP back, equal checksums" traffic_file b-host both 10.1.0.10 "$net_state/file"
-    step "SIGTERM ends both" net_stop a && net_stop b
+    step "SIGTERM ends both" joined_stop
 }
 
-# Virtio-user shares its memory with the gateway on the other end. DPDK can without huge pages
-# where memfd_create() is.
+# Virtio-user shares its memory with the gateway on the other end, which needs no huge pages: DPDK
+# takes it from memfd_create() then.
 joined_by_vhost() {
     local socket=$net_state/vhost.sock
     joined "vhost and virtio-user" "net_virtio_user0,path=$socket" "net_vhost0,iface=$socket" \

@@ -59,11 +59,13 @@ sa_renewed() {
     pair_spi[a-b]=0x3003
     gateway_ctl b sa del --direction in --spi 0x3001 || return 1
     set -- --spi 0x3003 --key-file "$net_state/a-b.key"
-    sa_add b --direction in --remote "${wan4[a]}" "$@" && sa_add a --direction out --remote "${wan4[b]}" "$@"
+    sa_add b --direction in --remote "${wan4[a]}" "$@" || return 1
+    sa_add a --direction out --remote "${wan4[b]}" "$@"
 }
 
 state_of() {
-    gateway_ctl "$1" show sa --json | jq -r --arg way "$2" '.[] | select(.direction == $way) | .state'
+    gateway_ctl "$1" show sa --json |
+        jq -r --arg way "$2" '.[] | select(.direction == $way) | .state'
 }
 
 # Of 60 packets 50 pass, no more.
@@ -119,7 +121,8 @@ watched() { tcpdump -nr "$(capture_file watch)" "$1 ether src $intruder_mac" 2>/
 watch_end() {
     capture_stop watch
     watched not
-    detail="$(watched not | wc -l) packets in clear by the gateways, $(watched "" | wc -l) by others"
+    detail="$(watched not | wc -l) packets in clear by the gateways,"
+    detail+=" $(watched "" | wc -l) by others"
     # Those of others show that the watch would have seen them.
     [ "$(watched not | wc -l)" = 0 ] && [ "$(watched "" | wc -l)" = 50 ]
 }
@@ -158,7 +161,8 @@ step "after their time b drops what comes" timed_out
 lifetime[b]=
 step "both anew" anew
 traffic_reach a-host 10.2.0.10
-step "ping" traffic_ping a-host 10.2.0.10 5
+# More than are sent after it: those are replays then.
+step "ping" traffic_ping a-host 10.2.0.10 20
 step "b is killed and starts again, with the same keys" restarted
 step "what it sends is taken for replays" replays
 step "nothing in clear was on the wire in all this" watch_end

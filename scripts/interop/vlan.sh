@@ -7,7 +7,8 @@ set -uo pipefail
 
 # NAME PARENT VLAN ROLE ADDRESS
 vlan_port() {
-    printf '\n[[port]]\nname = "%s"\nparent = "%s"\nvlan = %s\nrole = "%s"\naddresses = ["%s"]\n' "$@"
+    printf '\n[[port]]\nname = "%s"\nparent = "%s"\nvlan = %s\n' "$1" "$2" "$3"
+    printf 'role = "%s"\naddresses = ["%s"]\n' "$4" "$5"
 }
 
 config() {

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Traffic between hosts, and what is seen of it on the way; each sets "detail". Needs say.sh, net.sh.
+# Traffic between hosts, and what is seen of it on the way; each sets "detail". Needs say.sh and
+# net.sh.
 #
 #   traffic_ping NS ADDRESS [COUNT [OPTIONS...]]     all answered, or it fails
 #   traffic_file FROM_NS TO_NS ADDRESS FILE          a file over TCP, checksums compared

@@ -46,8 +46,7 @@ impl Gateway {
         }
     }
 
-    /// A host behind us is told that its packet cannot be delivered. What is bound for a tunnel
-    /// peer is only counted: its sender cannot know what an NBMA address is.
+    /// A host behind us is told that its packet cannot be delivered.
     fn unreachable(&mut self, packet: Packet, now: Instant) {
         self.drops.count(DropReason::Unresolved);
         if !packet.meta.flags.has(Flags::UNDERLAY) && packet.meta.punt == PuntReason::Unresolved {

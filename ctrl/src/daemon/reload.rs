@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::api::protocol::{ErrorCode, Failure, Reload};
-use crate::config::{
-    Attachment, Config, Diagnostic, Direction, Group, ManualSa, Route, Table,
-};
+use crate::config::{Attachment, Config, Diagnostic, Direction, Group, ManualSa, Route, Table};
 
 use super::control::Gateway;
 

@@ -1,6 +1,6 @@
 //! Forwarding tables of the two worlds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use dataplane::tables::{Adjacency, Fib, L2Rewrite};
 use wire::{IpPrefix, MacAddr};
 
 use crate::config::{
-    self, Config, Interface, NextHop, PortId, Role, Route, Table, Tunnel, TunnelId, TunnelMode,
+    self, Config, Interface, NextHop, PortId, Role, Table, Tunnel, TunnelId, TunnelMode,
 };
 
 use super::indices::AdjacencyKey;
 use super::{Build, ipsec, multicast, port_interface, tunnel_interface, tunnels};
 
-/// Routes of a table by prefix: later ones of the same prefix replace earlier ones.
-type Routes = BTreeMap<(IpAddr, u8), u32>;
+/// Prefixes of a table and what they lead to. Of those that are the same the last one counts.
+type Routes = Vec<(IpPrefix, u32)>;
 
 /// The tables of the last snapshot with the routes they were built from. Half a million routes
 /// take a while to build; a new neighbour must not wait for them.
@@ -44,8 +44,7 @@ pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
 /// The overlay's table: IPsec policies, routes, subnets of ports and tunnels, own addresses; of the
 /// same prefix the last of them counts. The adjacencies of tunnel peers are in place.
 pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
-    let mut routes = Routes::new();
-    ipsec::policy_routes(build, |prefix, index| insert(&mut routes, prefix, index));
+    let mut routes = ipsec::policy_routes(build);
     let mapped = mapped(build.config);
     configured(build, Table::Overlay, &mapped, &mut routes);
     connected(build, Role::Overlay, &mut routes);
@@ -68,10 +67,6 @@ fn mapped(config: &Config) -> Mapped {
     mapped
 }
 
-fn insert(routes: &mut Routes, prefix: IpPrefix, index: u32) {
-    routes.insert((prefix.network(), prefix.len()), index);
-}
-
 fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
     if cache.0 != routes {
         cache.1 = build_fib(&routes);
@@ -81,13 +76,13 @@ fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
 }
 
 fn build_fib(routes: &Routes) -> Fib {
-    let v4 = routes.iter().filter_map(|((network, len), index)| match network {
-        IpAddr::V4(a) => Some((Prefix::new(a.to_bits(), *len)?, Next(*index))),
-        IpAddr::V6(_) => None,
+    let v4 = routes.iter().filter_map(|(prefix, index)| match prefix {
+        IpPrefix::V4(p) => Some((Prefix::new(p.network().to_bits(), p.len())?, Next(*index))),
+        IpPrefix::V6(_) => None,
     });
-    let v6 = routes.iter().filter_map(|((network, len), index)| match network {
-        IpAddr::V6(a) => Some((Prefix::new(a.to_bits(), *len)?, Next(*index))),
-        IpAddr::V4(_) => None,
+    let v6 = routes.iter().filter_map(|(prefix, index)| match prefix {
+        IpPrefix::V6(p) => Some((Prefix::new(p.network().to_bits(), p.len())?, Next(*index))),
+        IpPrefix::V4(_) => None,
     });
     // The configuration's own limit is below that of the tables.
     let v4 = Fib4::build(v4).unwrap_or_default();
@@ -102,7 +97,7 @@ fn connected(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
     for (index, port) in ports(build.config, role) {
         let adjacency = build.connected(port_interface(PortId(index)));
         for address in &port.addresses {
-            insert(routes, address.prefix(), adjacency);
+            routes.push((address.prefix(), adjacency));
         }
     }
 }
@@ -113,7 +108,7 @@ fn locals(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
     let of_ports = ports(config, role).flat_map(|(_, port)| &port.addresses);
     let of_tunnels = config.tunnels.iter().flat_map(|tunnel| &tunnel.addresses);
     for address in of_ports.chain(of_tunnels.filter(|_| role == Role::Overlay)) {
-        insert(routes, IpPrefix::host(address.address()), local);
+        routes.push((IpPrefix::host(address.address()), local));
     }
 }
 
@@ -127,43 +122,39 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
             }
             let peer = tunnels::peer_index(build, id, *remote);
             for address in &tunnel.addresses {
-                insert(routes, address.prefix(), peer);
+                routes.push((address.prefix(), peer));
             }
         }
         TunnelMode::Mgre { map, .. } => {
             let unmapped = build.drop(DropReason::Unresolved);
             for address in &tunnel.addresses {
-                insert(routes, address.prefix(), unmapped);
+                routes.push((address.prefix(), unmapped));
             }
             for entry in map {
                 let peer = tunnels::peer_index(build, id, entry.nbma);
-                insert(routes, IpPrefix::host(entry.protocol), peer);
+                routes.push((IpPrefix::host(entry.protocol), peer));
             }
         }
     }
 }
 
 fn configured(build: &mut Build<'_>, table: Table, mapped: &Mapped, routes: &mut Routes) {
+    // Many routes have few next hops.
+    let mut known: HashMap<NextHop, Option<u32>> = HashMap::new();
     for route in build.config.routes.iter().filter(|route| route.table == table) {
-        if let Some(index) = route_adjacency(build, route, mapped) {
-            insert(routes, route.prefix, index);
-        }
-    }
-}
-
-/// Where a route leads; nowhere if all its tunnels are down.
-fn route_adjacency(build: &mut Build<'_>, route: &Route, mapped: &Mapped) -> Option<u32> {
-    if let [single] = route.next_hops.as_slice() {
-        return hop_adjacency(build, *single, mapped);
-    }
-    let hops = route.next_hops.iter();
-    let members: Vec<u32> = hops.filter_map(|hop| hop_adjacency(build, *hop, mapped)).collect();
-    match members.as_slice() {
-        [] => None,
-        [single] => Some(*single),
-        _ => {
-            let group = Adjacency::Group(members.clone().into_boxed_slice());
-            Some(build.set(AdjacencyKey::Group(members), group))
+        let adjacency = |hop: &NextHop| {
+            *known.entry(*hop).or_insert_with(|| hop_adjacency(build, *hop, mapped))
+        };
+        let members: Vec<u32> = route.next_hops.iter().filter_map(adjacency).collect();
+        match members.as_slice() {
+            // All its tunnels are down.
+            [] => {}
+            [single] => routes.push((route.prefix, *single)),
+            _ => {
+                let group = Adjacency::Group(members.clone().into_boxed_slice());
+                let index = build.set(AdjacencyKey::Group(members), group);
+                routes.push((route.prefix, index));
+            }
         }
     }
 }
@@ -206,7 +197,7 @@ fn broadcasts(build: &mut Build<'_>, routes: &mut Routes) {
             build.drop(DropReason::DirectedBroadcast)
         };
         for address in port.addresses.iter().filter_map(|a| broadcast(a.prefix())) {
-            insert(routes, IpPrefix::host(address), adjacency);
+            routes.push((IpPrefix::host(address), adjacency));
         }
     }
     let config = build.config;
@@ -220,7 +211,7 @@ fn broadcasts(build: &mut Build<'_>, routes: &mut Routes) {
         let adjacency =
             build.set(AdjacencyKey::Broadcast(interface), Adjacency::Replicate(receivers));
         for address in tunnel.addresses.iter().filter_map(|a| broadcast(a.prefix())) {
-            insert(routes, IpPrefix::host(address), adjacency);
+            routes.push((IpPrefix::host(address), adjacency));
         }
     }
 }

@@ -10,9 +10,7 @@ use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
 use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, Protection, SaTable};
 use wire::{IpPrefix, IpProto};
 
-use crate::config::{
-    self, Config, Direction, EspMode, PortId, ProfileId, TunnelMode, UpperLayer,
-};
+use crate::config::{self, Config, Direction, EspMode, PortId, ProfileId, TunnelMode, UpperLayer};
 use crate::sas::Entry;
 
 use super::indices::AdjacencyKey;
@@ -129,15 +127,17 @@ fn guard_of(action: config::Action) -> Guard {
 }
 
 /// Routes of the overlay that lead into a port's policy: the destinations of its rules.
-pub(super) fn policy_routes(build: &mut Build<'_>, mut insert: impl FnMut(IpPrefix, u32)) {
+pub(super) fn policy_routes(build: &mut Build<'_>) -> Vec<(IpPrefix, u32)> {
     let config = build.config;
+    let mut routes = Vec::new();
     for (port, policy) in policy_ports(config).into_iter().zip(0u32..) {
         let key = AdjacencyKey::Policy(port_interface(port));
         let index = build.set(key, Adjacency::Policy(policy));
         for policy in of_port(config, port).filter(|policy| is_for_hosts(config, policy)) {
-            insert(policy.select.dst, index);
+            routes.push((policy.select.dst, index));
         }
     }
+    routes
 }
 
 /// Whether a policy is about packets of hosts behind the gateway. One whose source is an underlay

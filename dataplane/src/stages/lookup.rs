@@ -7,14 +7,14 @@
 //! ```
 
 use dpdk::Mbuf;
-use wire::{IpProto, ip4, ip6, tcp};
+use wire::{IpProto, tcp};
 
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::lookup;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
-use crate::stages::rewrite::rewrite_l2;
+use crate::stages::rewrite::{age, rewrite_l2};
 use crate::tables::fib::Next;
 use crate::tables::policy::Action;
 use crate::tables::{Adjacency, Encap, L2Rewrite, Tables};
@@ -163,8 +163,8 @@ fn into_tunnel(mut packet: Packet, facts: Option<&IpFacts>, encap: &Encap, out: 
     let Some(facts) = facts else {
         return out.push(lookup::ENCAP, packet);
     };
-    if let Err(reason) = age(&mut packet, facts) {
-        return punt(packet, reason, out);
+    if !age(&mut packet, facts) {
+        return punt(packet, PuntReason::TtlExceeded, out);
     }
     let mss = match (encap.mss, packet.meta.mss) {
         (0, mss) | (mss, 0) => mss,
@@ -185,8 +185,8 @@ fn to_neighbor(mut packet: Packet, facts: Option<&IpFacts>, l2: &L2Rewrite, out:
             // A broadcast to the subnet it came from: its hosts have it already.
             return out.drop(packet, DropReason::NoMulticastRule);
         }
-        if let Err(reason) = age(&mut packet, facts) {
-            return punt(packet, reason, out);
+        if !age(&mut packet, facts) {
+            return punt(packet, PuntReason::TtlExceeded, out);
         }
         let mss = packet.meta.mss;
         clamp_mss(&mut packet.mbuf, facts, mss);
@@ -199,25 +199,6 @@ fn to_neighbor(mut packet: Packet, facts: Option<&IpFacts>, l2: &L2Rewrite, out:
         Ok(()) => out.push(lookup::TX, packet),
         Err(reason) => out.drop(packet, reason),
     }
-}
-
-/// Takes one off TTL or hop limit, unless the gateway made the packet itself.
-fn age(packet: &mut Packet, facts: &IpFacts) -> Result<(), PuntReason> {
-    if packet.meta.flags.has(Flags::ORIGINATED) {
-        return Ok(());
-    }
-    if facts.ttl <= 1 {
-        return Err(PuntReason::TtlExceeded);
-    }
-    let data = packet.mbuf.data_mut();
-    let done = match data.map(|data| (data[0] >> 4, data)) {
-        Some((4, data)) => ip4::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_ttl()),
-        Some((_, data)) => {
-            ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit())
-        }
-        None => false,
-    };
-    if done { Ok(()) } else { Err(PuntReason::TtlExceeded) }
 }
 
 /// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece.

@@ -11,14 +11,14 @@
 use std::net::IpAddr;
 
 use dpdk::Mempool;
-use wire::{MacAddr, ip4, ip6};
+use wire::MacAddr;
 
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::replicate;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, NONE, Packet};
-use crate::stages::rewrite::rewrite_l2;
+use crate::stages::rewrite::{age, rewrite_l2};
 use crate::tables::{Adjacency, L2Rewrite, Replica, Tables};
 
 /// Replicates.
@@ -40,8 +40,8 @@ impl Replicate {
             Ok(receivers) => receivers,
             Err(reason) => return out.drop(packet, reason),
         };
-        if let Err(reason) = age(&mut packet, &facts) {
-            return out.drop(packet, reason);
+        if !age(&mut packet, &facts) {
+            return out.drop(packet, DropReason::TtlExceeded);
         }
         let from = (packet.meta.interface, packet.meta.in_peer);
         let mut others = receivers.iter().filter(|r| !is_sender(r, from)).peekable();
@@ -119,21 +119,6 @@ fn arrives_from(tables: &Tables, source: IpAddr, interface: u16) -> bool {
         Some(route) => route.interface() == Some(interface),
         None => false,
     }
-}
-
-fn age(packet: &mut Packet, facts: &IpFacts) -> Result<(), DropReason> {
-    if packet.meta.flags.has(Flags::ORIGINATED) {
-        return Ok(());
-    }
-    if facts.ttl <= 1 {
-        return Err(DropReason::TtlExceeded);
-    }
-    let data = packet.mbuf.data_mut().ok_or(DropReason::NoBuffer)?;
-    let done = match facts.dst {
-        IpAddr::V4(_) => ip4::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_ttl()),
-        IpAddr::V6(_) => ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit()),
-    };
-    if done { Ok(()) } else { Err(DropReason::TtlExceeded) }
 }
 
 fn deliver(

@@ -1,11 +1,14 @@
 //! What stages share that write headers.
 
+use std::net::IpAddr;
+
 use dpdk::Mbuf;
 use wire::eth::{self, EtherType};
-use wire::vlan;
+use wire::{ip4, ip6, vlan};
 
 use crate::drops::DropReason;
-use crate::packet::{Layer, Packet};
+use crate::ip::IpFacts;
+use crate::packet::{Flags, Layer, Packet};
 use crate::tables::L2Rewrite;
 
 /// Puts the link-layer header of `l2` before an IP packet; sets its egress port.
@@ -17,6 +20,18 @@ pub(super) fn rewrite_l2(packet: &mut Packet, l2: &L2Rewrite) -> Result<(), Drop
     packet.meta.port = l2.port;
     packet.meta.layer = Layer::Ethernet;
     Ok(())
+}
+
+/// Takes one off TTL or hop limit, unless the gateway made the packet itself; whether it may go on.
+pub(super) fn age(packet: &mut Packet, facts: &IpFacts) -> bool {
+    if packet.meta.flags.has(Flags::ORIGINATED) {
+        return true;
+    }
+    let Some(data) = packet.mbuf.data_mut().filter(|_| facts.ttl > 1) else { return false };
+    match facts.dst {
+        IpAddr::V4(_) => ip4::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_ttl()),
+        IpAddr::V6(_) => ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit()),
+    }
 }
 
 /// Where the IP header of a frame begins: behind Ethernet and, if there is one, a VLAN tag.

@@ -95,7 +95,10 @@ fn strangers_are_asked_for_what_all_are_asked_for() {
     assert_eq!(of(&[rule(PEER, &protect("transport", PEER))]), Protection::Discard);
     assert_eq!(of(&[rule(PEER, "action = \"bypass\"")]), Protection::Clear);
     assert_eq!(of(&[rule(PEER, &protect("tunnel", PEER)), all(&protect("tunnel", OTHER))]), TUNNEL);
-    assert_eq!(of(&[rule(PEER, "action = \"bypass\""), all("action = \"discard\"")]), Protection::Discard);
+    assert_eq!(
+        of(&[rule(PEER, "action = \"bypass\""), all("action = \"discard\"")]),
+        Protection::Discard
+    );
 }
 
 #[test]
@@ -111,9 +114,8 @@ fn a_point_to_point_tunnel_comes_before_a_multipoint_one() {
 
 #[test]
 fn gre_comes_out_of_an_sa_only_where_a_tunnel_wants_it() {
-    let sas = |profile| {
-        [sa(profile, "in", PEER, 0x1000), sa(profile, "in", OTHER, 0x1001)].concat()
-    };
+    let sas =
+        |profile| [sa(profile, "in", PEER, 0x1000), sa(profile, "in", OTHER, 0x1001)].concat();
     let allowed = |parts: &[String]| {
         let scene = scene(parts);
         [0x1000, 0x1001].map(|spi| inbound(&scene, spi).allows_gre)

@@ -44,9 +44,7 @@ const LAN: u16 = 1;
 
 /// A profile; `name` is "transport" or "tunnel" and says its mode.
 fn profile(name: &str) -> String {
-    format!(
-        "[[ipsec.profile]]\nname = \"{name}\"\nmode = \"{name}\"\nesp = [\"aes128gcm16\"]\n"
-    )
+    format!("[[ipsec.profile]]\nname = \"{name}\"\nmode = \"{name}\"\nesp = [\"aes128gcm16\"]\n")
 }
 
 /// An SA with a key of its own.
@@ -78,7 +76,7 @@ fn mac(last: u8) -> MacAddr {
 fn config(text: &str) -> Config {
     let key = |path: &Path| {
         let name = path.file_stem().unwrap().to_str().unwrap();
-        Ok(Zeroizing::new(format!("key of {name:.>13}").into_bytes()))
+        Ok(Zeroizing::new(format!("key {name:.>12}salt").into_bytes()))
     };
     Config::parse(text, Path::new("/etc/greyhound/hub.toml"), &key).unwrap_or_else(|found| {
         panic!("{:#?}\n{text}", found.iter().map(ToString::to_string).collect::<Vec<_>>())

@@ -64,7 +64,8 @@ fn tunnel_mode_has_a_header_of_its_own() {
 #[test]
 fn tunnel_mode_leaves_from_the_address_of_the_sa() {
     let sa = sa("tunnel", "out", PEER, 0x1001).replace("198.51.100.1", "198.51.100.5");
-    let text = protected("tunnel", &[sa]).replace("\"198.51.100.1/24\"", "\"198.51.100.1/24\", \"198.51.100.5/24\"");
+    let text = protected("tunnel", &[sa])
+        .replace("\"198.51.100.1/24\"", "\"198.51.100.1/24\", \"198.51.100.5/24\"");
     let scene = Scene::new(&text);
     let encap = scene.encap("branch", PEER);
     assert_eq!(outer(encap), (ip("198.51.100.5"), ip(PEER)));
@@ -108,10 +109,8 @@ fn the_mss_of_a_multipoint_tunnel_is_that_of_its_narrowest_path() {
 #[test]
 fn a_peer_behind_a_nat_is_followed() {
     let udp = |line: &str| format!("{line}udp_encap = true\n");
-    let sas = [
-        udp(&sa("transport", "out", PEER, 0x1001)),
-        udp(&sa("transport", "in", PEER, 0x1000)),
-    ];
+    let sas =
+        [udp(&sa("transport", "out", PEER, 0x1001)), udp(&sa("transport", "in", PEER, 0x1000))];
     let mut scene = Scene::new(&protected("transport", &sas));
     let ports = |encap: &Encap| {
         let at = usize::from(encap.udp);

@@ -4,16 +4,19 @@ use super::*;
 
 /// An mGRE tunnel with two mapped peers, a point-to-point one, and routes through all of them.
 fn hub() -> String {
-    let route = |prefix: &str, via: &str| {
-        format!("[[route]]\nprefix = \"{prefix}\"\nvia = {via}\n")
-    };
+    let route =
+        |prefix: &str, via: &str| format!("[[route]]\nprefix = \"{prefix}\"\nvia = {via}\n");
     [
         PORTS,
         "[[tunnel]]\nname = \"dm\"\nmode = \"mgre\"\nsource = \"wan\"\nkey = 42\n\
          addresses = [\"10.255.0.1/24\"]\n[tunnel.nhrp]\nmap = [\n\
          { protocol = \"10.255.0.2\", nbma = \"203.0.113.2\" },\n\
          { protocol = \"10.255.0.3\", nbma = \"198.51.100.3\" }]\n",
-        &gre("branch", "203.0.113.7", "addresses = [\"10.254.0.1/30\"]\nkeepalive = { period = \"10s\" }"),
+        &gre(
+            "branch",
+            "203.0.113.7",
+            "addresses = [\"10.254.0.1/30\"]\nkeepalive = { period = \"10s\" }",
+        ),
         &route("10.2.0.0/16", "\"10.255.0.2\""),
         &route("10.3.0.0/16", "[\"10.255.0.2\", \"branch\"]"),
         &route("10.4.0.0/16", "\"10.255.0.99\""),
@@ -38,7 +41,10 @@ fn connected_prefixes_and_own_addresses() {
         assert!(matches!(scene.overlay(own), Some(Adjacency::Local)), "{own}");
     }
     assert!(matches!(scene.underlay("198.51.100.1"), Some(Adjacency::Local)));
-    assert!(matches!(scene.underlay("198.51.100.9"), Some(Adjacency::Connected { interface: WAN })));
+    assert!(matches!(
+        scene.underlay("198.51.100.9"),
+        Some(Adjacency::Connected { interface: WAN })
+    ));
     assert!(scene.overlay("192.0.2.1").is_none());
 }
 
@@ -97,9 +103,8 @@ fn static_routes_and_equal_cost_groups() {
     assert_eq!(members(&scene, "10.6.1.1"), hops, "two sections with one prefix add up");
     assert!(matches!(scene.at(hops[0]), Adjacency::Unresolved { interface: LAN }));
     let peers = [("dm", "203.0.113.2"), ("branch", "203.0.113.7")];
-    let peers = peers.map(|(tunnel, nbma)| {
-        find(&scene, AdjacencyKey::Peer(scene.tunnel(tunnel), ip(nbma)))
-    });
+    let peers = peers
+        .map(|(tunnel, nbma)| find(&scene, AdjacencyKey::Peer(scene.tunnel(tunnel), ip(nbma))));
     assert_eq!(members(&scene, "10.3.1.1"), peers);
 
     scene.neighbors.insert((LAN, ip("10.1.0.77")), mac(77));
@@ -170,7 +175,9 @@ fn broadcasts() {
     let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
     assert!(list.replicas.is_empty());
 
-    scene.reload(&hub().replace("role = \"overlay\"", "role = \"overlay\"\ndirected_broadcast = true"));
+    scene.reload(
+        &hub().replace("role = \"overlay\"", "role = \"overlay\"\ndirected_broadcast = true"),
+    );
     let Some(Adjacency::Neighbor(link)) = scene.overlay("10.1.0.255") else { panic!() };
     assert!(link.is_broadcast() && link.interface == LAN);
     assert!(matches!(scene.underlay("198.51.100.255"), Some(Adjacency::Connected { .. })));

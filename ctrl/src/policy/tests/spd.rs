@@ -114,7 +114,7 @@ fn a_selector_of_gre_protects_a_tunnel_in_tunnel_mode() {
 fn discard_bypass_and_no_rule() {
     let tunnel = gre("branch", PEER, "");
     let is_clear = |scene: &Scene| scene.encap("branch", PEER).esp == 0;
-    assert!(is_clear(&scene(&[tunnel.clone()])));
+    assert!(is_clear(&scene(std::slice::from_ref(&tunnel))));
     assert!(is_clear(&scene(&[
         tunnel.clone(),
         gre_rule("action = \"bypass\""),
