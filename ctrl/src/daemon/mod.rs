@@ -65,7 +65,8 @@ pub enum DaemonError {
     Io(#[from] std::io::Error),
 }
 
-/// Runs a gateway of this configuration, which came from `path`, until SIGTERM or SIGINT. SIGHUP reloads.
+/// Runs a gateway of this configuration, which came from `path`, until SIGTERM or SIGINT.
+/// SIGHUP reloads.
 ///
 /// # Errors
 /// [`DaemonError`]; everything that was started is stopped again.

@@ -13,8 +13,8 @@ const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 /// An immutable key, expanded for one back end. Any number of cores may seal and open with it.
 ///
 /// This is a handle of 24 octets: a clone shares the schedule, which lies once on the heap and is
-/// wiped when the last clone goes. Hold it by value, in the SA: an `Arc` around it only adds a cache
-/// miss to each packet.
+/// wiped when the last clone goes. Hold it by value, in the SA: an `Arc` around it only adds a
+/// cache miss to each packet.
 ///
 /// # What is wiped
 ///

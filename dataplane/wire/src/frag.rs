@@ -97,8 +97,8 @@ impl Fragments {
     }
 
     /// Fragments of an IPv6 payload of `len` octets, each at most `mtu` octets with the headers
-    /// that [`write_ip6_headers`] makes. Only a source may do this (RFC 8200 4.5): here, for the outer
-    /// packets of a tunnel, which have no extension headers.
+    /// that [`write_ip6_headers`] makes. Only a source may do this (RFC 8200 4.5): here, for the
+    /// outer packets of a tunnel, which have no extension headers.
     ///
     /// # Errors
     /// [`Error::Mtu`], [`Error::BeyondEnd`].

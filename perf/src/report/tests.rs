@@ -116,7 +116,8 @@ fn json_lines() {
             { "name": "esp_open", "cycles_per_packet": 72.0, "packets_per_call": 100.0 },
             { "name": "tx", "cycles_per_packet": 72.0, "packets_per_call": 100.0 },
         ],
-        "loop_cycles_per_packet": 32.0, "clock_ratio": 1.25, "preemptions": 2, "turns": 10, "turns_aside": 1, "drops": 0,
+        "loop_cycles_per_packet": 32.0, "clock_ratio": 1.25, "preemptions": 2,
+        "turns": 10, "turns_aside": 1, "drops": 0,
         "machine": {
             "cpu": "Processor 1", "tsc_hz": MACHINE_HZ, "hugepages": false,
             "aead_backend": "ring", "optimized": true,
