@@ -152,7 +152,11 @@ impl Gateway {
                 {
                     state
                 }
-                _ => TunnelKeepalive { endpoints, own: fresh(), responder: Responder::default() },
+                _ => {
+                    // Another tunnel, or other keepalives: it is up until they say otherwise.
+                    self.down.remove(&interface);
+                    TunnelKeepalive { endpoints, own: fresh(), responder: Responder::default() }
+                }
             };
             self.keepalives.insert(interface, state);
         }

@@ -9,9 +9,9 @@ use dataplane::packet::{Flags, Packet, PuntReason};
 use dataplane::tables::Adjacency;
 use wire::{IpProto, gre};
 
-use crate::config::{Direction, TunnelMode};
+use crate::config::Direction;
 use crate::icmp::{self, ErrorKind, PmtuDrop, Quoted, QuotedTunnel};
-use crate::policy::AdjacencyKey;
+use crate::policy::{self, AdjacencyKey, Guard};
 
 use super::control::Gateway;
 
@@ -177,7 +177,7 @@ impl Gateway {
 /// The tunnels and SAs that an ICMP error may quote.
 struct LiveTunnels {
     esp: Vec<(IpAddr, IpAddr, u32)>,
-    gre: Vec<(IpAddr, Option<IpAddr>, Option<u32>)>,
+    gre: Vec<(IpAddr, IpAddr, Option<u32>)>,
 }
 
 impl LiveTunnels {
@@ -187,13 +187,12 @@ impl LiveTunnels {
             let remote = e.endpoint.map_or(e.manual.remote, |(address, _)| address);
             (e.manual.local, remote, e.manual.spi.value())
         });
-        let clear = gateway.config.tunnels.iter().filter(|tunnel| tunnel.protection.is_none());
-        let gre = clear.map(|tunnel| {
-            let remote = match tunnel.mode {
-                TunnelMode::Gre { remote, .. } => Some(remote),
-                TunnelMode::Mgre { .. } => None,
-            };
-            (tunnel.local, remote, tunnel.key)
+        // Peers that profile or policy protect are not sent to in clear.
+        let gre = gateway.config.tunnels.iter().flat_map(|tunnel| {
+            policy::tunnel_peers(tunnel)
+                .into_iter()
+                .filter(|peer| policy::guard(&gateway.config, tunnel, *peer) == Guard::Clear)
+                .map(|peer| (tunnel.local, peer, tunnel.key))
         });
         LiveTunnels { esp: esp.collect(), gre: gre.collect() }
     }
@@ -204,9 +203,7 @@ impl LiveTunnels {
             QuotedTunnel::Esp { spi } | QuotedTunnel::EspInUdp { spi, .. } => {
                 self.esp.contains(&(local, peer, spi.0))
             }
-            QuotedTunnel::Gre { key } => self.gre.iter().any(|(own, remote, of_tunnel)| {
-                *own == local && remote.is_none_or(|r| r == peer) && *of_tunnel == key
-            }),
+            QuotedTunnel::Gre { key } => self.gre.contains(&(local, peer, key)),
         }
     }
 }

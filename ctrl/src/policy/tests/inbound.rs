@@ -94,6 +94,8 @@ fn strangers_are_asked_for_what_all_are_asked_for() {
     assert_eq!(of(&[all(&protect("tunnel", PEER))]), TUNNEL);
     assert_eq!(of(&[rule(PEER, &protect("transport", PEER))]), Protection::Discard);
     assert_eq!(of(&[rule(PEER, "action = \"bypass\"")]), Protection::Clear);
+    let shadowed = [all("action = \"bypass\""), rule(PEER, "action = \"discard\"")];
+    assert_eq!(of(&shadowed), Protection::Clear, "the first match counts");
     assert_eq!(of(&[rule(PEER, &protect("tunnel", PEER)), all(&protect("tunnel", OTHER))]), TUNNEL);
     assert_eq!(
         of(&[rule(PEER, "action = \"bypass\""), all("action = \"discard\"")]),

@@ -166,6 +166,18 @@ fn of_the_same_prefix_the_connected_one_counts() {
 }
 
 #[test]
+fn own_addresses_come_before_everything() {
+    let route = |prefix| format!("[[route]]\nprefix = \"{prefix}\"\nvia = \"branch\"\n");
+    let scene = Scene::new(&[&hub(), &route("10.1.0.1/32")[..], &route("10.255.0.1")].concat());
+    for own in ["10.1.0.1", "10.255.0.1"] {
+        assert!(matches!(scene.overlay(own), Some(Adjacency::Local)), "{own}");
+    }
+    // Even where a network ends at it.
+    let text = hub().replace("\"10.1.0.1/24\"", "\"10.1.0.1/24\", \"10.1.0.255/32\"");
+    assert!(matches!(Scene::new(&text).overlay("10.1.0.255"), Some(Adjacency::Local)));
+}
+
+#[test]
 fn broadcasts() {
     let mut scene = Scene::new(&hub());
     assert!(is_drop(scene.overlay("10.1.0.255"), DropReason::DirectedBroadcast));
