@@ -86,6 +86,8 @@ pub struct StageCounters {
     pub packets: Counter,
     /// TSC cycles spent in those calls.
     pub cycles: Counter,
+    /// Packets held back now, such as fragments that wait for others.
+    pub held: Counter,
     /// Drops by reason.
     pub drops: [Counter; DropReason::COUNT],
 }
@@ -96,6 +98,7 @@ impl Default for StageCounters {
             calls: Counter::default(),
             packets: Counter::default(),
             cycles: Counter::default(),
+            held: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),
         }
     }

@@ -121,6 +121,12 @@ impl Outputs {
         self.made += packets;
     }
 
+    /// Says how many packets the stage holds back now.
+    #[inline]
+    pub fn held(&mut self, packets: usize) {
+        self.counters.held.set(packets as u64);
+    }
+
     /// Packets waiting at an output; for tests of single stages.
     pub fn output(&mut self, output: usize) -> &mut Vec<Packet> {
         &mut self.ports[output]

@@ -251,6 +251,7 @@ impl Stage for Reassemble {
         for packet in input.drain(..) {
             self.fragment(context, packet, out);
         }
+        out.held(self.buffers);
     }
 
     fn clear(&mut self, out: &mut Outputs) {
@@ -258,6 +259,7 @@ impl Stage for Reassemble {
         for key in keys {
             self.discard(&key, DropReason::FragmentTimeout, out);
         }
+        out.held(self.buffers);
     }
 
     fn tick(&mut self, context: &mut Context<'_>, out: &mut Outputs) {
@@ -269,6 +271,7 @@ impl Stage for Reassemble {
                 self.discard(&key, DropReason::FragmentTimeout, out);
             }
         }
+        out.held(self.buffers);
     }
 }
 

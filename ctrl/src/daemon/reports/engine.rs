@@ -83,9 +83,8 @@ impl Gateway {
         let core = |(index, running): (usize, &super::super::control::Running)| {
             let status = &running.link.status;
             let base = self.baseline.cores.get(&index).copied().unwrap_or_default();
-            let sources = [StageKind::Rx, StageKind::Classify];
             let nodes = self.plan.programs[index].nodes.iter().enumerate();
-            let received = nodes.filter(|(_, node)| sources[..1].contains(&node.stage));
+            let received = nodes.filter(|(_, node)| node.stage == StageKind::Rx);
             let packets = received.map(|(place, _)| {
                 let base = self.baseline.stages.get(&(index, place));
                 running.link.stages[place].packets.value() - base.map_or(0, |base| base.packets)
@@ -102,12 +101,14 @@ impl Gateway {
         self.links.iter().enumerate().map(core).collect()
     }
 
-    /// Forgets fragments that wait; says how many datagrams there were.
+    /// Forgets fragments that wait; says how many there were.
     pub(in super::super) fn clear_reassembly(&mut self) -> u64 {
-        for (core, _) in self.plan.instances(StageKind::Reassemble) {
+        let mut waiting = 0;
+        for (core, place) in self.plan.instances(StageKind::Reassemble) {
+            waiting += self.links[core].link.stages[place].held.value();
             self.send(core, Command::ClearReassembly);
         }
-        0
+        waiting
     }
 }
 
