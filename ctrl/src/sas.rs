@@ -108,8 +108,8 @@ impl Entry {
         Arc::new(InboundSa {
             slot: self.slot,
             spi: self.manual.spi.value(),
-            local: self.manual.local,
-            remote: self.manual.remote,
+            local: self.manual.local.into(),
+            remote: self.manual.remote.into(),
             udp: self.manual.udp_encap.is_some(),
             mode: self.mode(),
             esn: self.replay().0,

@@ -84,7 +84,7 @@ pub struct StageCounters {
     pub calls: Counter,
     /// Packets in.
     pub packets: Counter,
-    /// TSC cycles spent in those calls.
+    /// TSC cycles spent in those calls, and in bringing the packets there.
     pub cycles: Counter,
     /// Packets held back now, such as fragments that wait for others.
     pub held: Counter,

@@ -14,6 +14,7 @@ use strum::{EnumCount, EnumMessage, IntoEnumIterator};
     strum::EnumIter,
     strum::EnumMessage,
     strum::EnumString,
+    strum::FromRepr,
     strum::IntoStaticStr,
 )]
 #[strum(serialize_all = "snake_case")]

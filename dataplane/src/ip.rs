@@ -1,9 +1,8 @@
 //! One look at an IPv4 or IPv6 header: the facts that stages decide by.
 
-use std::net::IpAddr;
-
 use wire::{IpProto, ip4, ip6};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::tables::policy::FlowKey;
 
@@ -11,9 +10,9 @@ use crate::tables::policy::FlowKey;
 #[derive(Debug, Clone, Copy)]
 pub struct IpFacts {
     /// Source.
-    pub src: IpAddr,
+    pub src: Addr,
     /// Destination.
-    pub dst: IpAddr,
+    pub dst: Addr,
     /// Upper-layer protocol, behind any extension headers.
     pub protocol: IpProto,
     /// Where the upper layer begins, from the IP header on.
@@ -33,34 +32,29 @@ pub struct IpFacts {
 impl IpFacts {
     /// Reads and validates the headers at the start of `data`. The checksum of an IPv4 header is
     /// verified unless `checksum_good`.
-    #[inline]
+    #[inline(never)]
     pub fn parse(data: &[u8], checksum_good: bool) -> Result<Self, DropReason> {
         match data.first().map(|octet| octet >> 4) {
-            Some(4) => Self::v4(data, checksum_good),
-            Some(6) => Self::v6(data),
+            Some(4) => Self::parse_v4(data, checksum_good),
+            Some(6) => Self::parse_v6(data),
             Some(_) => Err(DropReason::IpVersion),
             None => Err(DropReason::FrameTruncated),
         }
     }
 
-    /// The same for a packet out of a tunnel: what is missing of it was left out by the peer.
-    #[inline]
-    pub fn parse_inner(data: &[u8]) -> Result<Self, DropReason> {
-        Self::parse(data, false).map_err(|reason| match reason {
-            DropReason::IpLength | DropReason::FrameTruncated => DropReason::InnerLength,
-            other => other,
-        })
+    /// The same, of what must be IPv4.
+    #[inline(always)]
+    pub fn parse_v4(data: &[u8], checksum_good: bool) -> Result<Self, DropReason> {
+        Ok(Self::of_v4(&check_v4(data, checksum_good)?))
     }
 
-    #[inline]
-    fn v4(data: &[u8], checksum_good: bool) -> Result<Self, DropReason> {
-        let packet = ip4::Packet::new_checked(data).map_err(v4_error)?;
-        if !checksum_good && !packet.verify_checksum() {
-            return Err(DropReason::IpChecksum);
-        }
-        Ok(IpFacts {
-            src: IpAddr::V4(packet.src()),
-            dst: IpAddr::V4(packet.dst()),
+    /// The facts of a header that [`check_v4`] let pass. Where each packet passes, call these two,
+    /// and not `parse_v4`: a `Result` of this size goes through memory.
+    #[inline(always)]
+    pub fn of_v4(packet: &ip4::Packet<&[u8]>) -> Self {
+        IpFacts {
+            src: packet.src().into(),
+            dst: packet.dst().into(),
             protocol: packet.protocol(),
             upper: packet.header_len(),
             total_len: usize::from(packet.total_len()),
@@ -68,11 +62,17 @@ impl IpFacts {
             ttl: packet.ttl(),
             fragment: packet.is_fragment(),
             later_fragment: packet.fragment_offset() != 0,
-        })
+        }
     }
 
-    #[inline]
-    fn v6(data: &[u8]) -> Result<Self, DropReason> {
+    /// The same for a packet out of a tunnel.
+    pub fn parse_inner(data: &[u8]) -> Result<Self, DropReason> {
+        Self::parse(data, false).map_err(inner_reason)
+    }
+
+    /// The same, of what must be IPv6.
+    #[inline(never)]
+    pub fn parse_v6(data: &[u8]) -> Result<Self, DropReason> {
         let packet = ip6::Packet::new_checked(data).map_err(|error| match error {
             ip6::Error::Truncated => DropReason::FrameTruncated,
             ip6::Error::Version(_) => DropReason::IpVersion,
@@ -81,9 +81,18 @@ impl IpFacts {
         let upper = ip6::ext::upper(packet.next_header(), packet.payload())
             .map_err(|_| DropReason::IpExtensionHeader)?;
         let fragment = upper.fragment.map(|(_, fragment)| fragment);
+        let (src, dst) = (Addr::from(packet.src()), Addr::from(packet.dst()));
+        // IPv4-mapped addresses stand for IPv4 within a host, and are never on the wire. Here they
+        // would be taken for the IPv4 addresses themselves.
+        if src.is_v4() {
+            return Err(DropReason::MartianSource);
+        }
+        if dst.is_v4() {
+            return Err(DropReason::MartianDestination);
+        }
         Ok(IpFacts {
-            src: IpAddr::V6(packet.src()),
-            dst: IpAddr::V6(packet.dst()),
+            src,
+            dst,
             protocol: upper.protocol,
             upper: ip6::HEADER_LEN + upper.offset,
             total_len: packet.total_len(),
@@ -108,42 +117,86 @@ impl IpFacts {
     /// What policies select by.
     #[inline]
     pub fn flow_key(&self, data: &[u8]) -> FlowKey {
-        FlowKey { src: self.src, dst: self.dst, proto: self.protocol.0, ports: self.ports(data) }
+        FlowKey {
+            src: self.src.into(),
+            dst: self.dst.into(),
+            proto: self.protocol.0,
+            ports: self.ports(data),
+        }
     }
 
     /// Why this packet may not be forwarded, by its addresses (RFC 1812 section 5.3.7,
     /// RFC 4291 section 2.5).
-    #[inline]
+    #[inline(always)]
     pub fn martian(&self) -> Option<DropReason> {
-        let source = match self.src {
-            IpAddr::V4(a) => {
-                a.octets()[0] == 0 || a.is_loopback() || a.is_multicast() || a.is_broadcast()
+        let martian = if self.src.is_v4() {
+            if is_plain_v4(self.src.v4_bits()) && is_plain_v4(self.dst.v4_bits()) {
+                return None;
             }
-            IpAddr::V6(a) => a.is_unspecified() || a.is_loopback() || a.is_multicast(),
+            (martian_v4_source(self.src.v4_bits()), martian_v4_destination(self.dst.v4_bits()))
+        } else {
+            (martian_v6_source(self.src.bits()), self.dst.bits() <= 1)
         };
-        if source {
-            return Some(DropReason::MartianSource);
+        match martian {
+            (false, false) => None,
+            (true, _) => Some(DropReason::MartianSource),
+            (false, true) => Some(DropReason::MartianDestination),
         }
-        let destination = match self.dst {
-            IpAddr::V4(a) => {
-                let first = a.octets()[0];
-                first == 0 || first == 127 || (first >= 240 && !a.is_broadcast())
-            }
-            IpAddr::V6(a) => a.is_unspecified() || a.is_loopback(),
-        };
-        destination.then_some(DropReason::MartianDestination)
     }
 
     /// Whether the destination is a group or the limited broadcast address.
     #[inline]
     pub fn is_group(&self) -> bool {
-        match self.dst {
-            IpAddr::V4(a) => a.is_multicast() || a.is_broadcast(),
-            IpAddr::V6(a) => a.is_multicast(),
-        }
+        self.dst.is_group()
     }
 }
 
+/// Validates an IPv4 header. Its checksum is verified unless `checksum_good`.
+#[inline(always)]
+pub fn check_v4(data: &[u8], checksum_good: bool) -> Result<ip4::Packet<&[u8]>, DropReason> {
+    let packet = ip4::Packet::new_checked(data).map_err(v4_error)?;
+    if !checksum_good && !packet.verify_checksum() {
+        return Err(DropReason::IpChecksum);
+    }
+    Ok(packet)
+}
+
+/// Unicast outside of 0/8 and loopback: nearly every address. No martian is.
+#[inline(always)]
+pub fn is_plain_v4(bits: u32) -> bool {
+    let first = bits >> 24;
+    first.wrapping_sub(1) < 0xdf && first != 127
+}
+
+/// 0/8, loopback, multicast and the limited broadcast address.
+#[inline]
+fn martian_v4_source(bits: u32) -> bool {
+    let first = bits >> 24;
+    first == 0 || first == 127 || first >> 4 == 0xe || bits == u32::MAX
+}
+
+/// 0/8, loopback and what is reserved, but for the limited broadcast address.
+#[inline]
+fn martian_v4_destination(bits: u32) -> bool {
+    let first = bits >> 24;
+    first == 0 || first == 127 || (first >= 240 && bits != u32::MAX)
+}
+
+/// `::`, loopback and multicast.
+#[inline]
+fn martian_v6_source(bits: u128) -> bool {
+    bits <= 1 || bits >> 120 == 0xff
+}
+
+/// Why a packet out of a tunnel is refused: what is missing of it was left out by the peer.
+pub(crate) fn inner_reason(reason: DropReason) -> DropReason {
+    match reason {
+        DropReason::IpLength | DropReason::FrameTruncated => DropReason::InnerLength,
+        other => other,
+    }
+}
+
+#[cold]
 fn v4_error(error: ip4::Error) -> DropReason {
     match error {
         ip4::Error::Truncated => DropReason::FrameTruncated,

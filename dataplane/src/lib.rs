@@ -1,5 +1,6 @@
 //! The packet path: tables, stages and the engine that places them on cores.
 
+pub mod addr;
 pub mod bucket;
 pub mod counters;
 pub mod drops;

@@ -1,6 +1,10 @@
 //! A packet on its way through the stages: the buffer, and what earlier stages learned about it.
 
 use dpdk::Mbuf;
+use wire::eth::EtherType;
+use wire::flow;
+
+use crate::ip::IpFacts;
 
 /// Marks "none" in the index fields of [`Meta`].
 pub const NONE: u32 = u32::MAX;
@@ -18,6 +22,28 @@ impl Packet {
     /// A packet about which nothing is known yet.
     pub fn new(mbuf: Mbuf) -> Self {
         Packet { mbuf, meta: Meta::default() }
+    }
+
+    /// A packet that the gateway made itself, from its IP header on; or, if it has none, what the
+    /// caller says of it.
+    pub fn originated(mbuf: Mbuf) -> Self {
+        let mut packet = Packet::new(mbuf);
+        packet.meta.flags.set(Flags::ORIGINATED);
+        if let Ok(facts) = IpFacts::parse(packet.mbuf.data(), true) {
+            let kind = if facts.dst.is_v4() { EtherType::IPV4 } else { EtherType::IPV6 };
+            packet.meta.ether_type = kind.0;
+            packet.meta.destination = facts.dst.v4_bits();
+        }
+        packet
+    }
+
+    /// Hash of the flow, for ECMP and fan-out, of a packet that begins with its IP header. Worked
+    /// out where somebody needs it, which most packets never meet.
+    #[inline]
+    pub fn flow(&self) -> u32 {
+        // What the port hashed of a tunnelled packet were the outer headers.
+        let hashed = if self.meta.flags.has(Flags::TUNNELLED) { None } else { self.mbuf.rss_hash() };
+        hashed.unwrap_or_else(|| flow::hash(self.mbuf.data()))
     }
 }
 
@@ -79,8 +105,8 @@ pub struct Meta {
     pub sa: u32,
     /// Ordering domain: packets of one lane are handled by one instance of a stage.
     pub lane: u32,
-    /// Hash of the flow, for ECMP and fan-out.
-    pub flow: u32,
+    /// Destination of an IPv4 packet, in host order: what `lookup` looks up.
+    pub destination: u32,
     /// High half of the ESP sequence number.
     pub sequence_high: u32,
     /// Ingress interface, port, VLAN or tunnel; see `Tables::interfaces`.
@@ -112,7 +138,7 @@ impl Default for Meta {
             in_peer: NONE,
             sa: NONE,
             lane: 0,
-            flow: 0,
+            destination: 0,
             sequence_high: 0,
             interface: u16::MAX,
             port: u16::MAX,
@@ -152,6 +178,19 @@ impl Flags {
     #[inline]
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is in this set.
+    #[inline]
+    pub fn any(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both sets together.
+    #[inline]
+    #[must_use]
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
     }
 
     /// Adds `other`.

@@ -280,13 +280,7 @@ impl Gateway {
             self.drops.count(DropReason::NoBuffer);
             return None;
         };
-        let mut packet = Packet::new(mbuf);
-        packet.meta.ether_type = match octets.first().map(|octet| octet >> 4) {
-            Some(6) => 0x86dd,
-            _ => 0x0800,
-        };
-        packet.meta.flags.set(Flags::ORIGINATED);
-        Some(packet)
+        Some(Packet::originated(mbuf))
     }
 
     /// Feeds a packet into the packet path, at `lookup`.

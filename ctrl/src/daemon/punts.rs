@@ -100,7 +100,7 @@ impl Gateway {
     fn send_icmp(&mut self, reply: &[u8], cause: &Packet, echo: bool, now: Instant) {
         let Ok(facts) = IpFacts::parse(reply, true) else { return };
         let limiter = if echo { &mut self.echoes } else { &mut self.errors };
-        if !limiter.allow(now, facts.dst) {
+        if !limiter.allow(now, facts.dst.into()) {
             return self.drops.count(DropReason::PuntRate);
         }
         if let Some(mut answer) = self.make(reply) {
@@ -129,7 +129,7 @@ impl Gateway {
     /// Asks for the next hop that a packet waits for.
     fn resolve(&mut self, packet: Packet, now: Instant) {
         let adjacency = packet.meta.adjacency;
-        let destination = IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst).ok();
+        let destination = IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst.into()).ok();
         let next_hop = match (self.memory.indices.key(adjacency), destination) {
             (Some(AdjacencyKey::Connected(interface)), Some(address)) => {
                 Some((*interface, address))

@@ -220,7 +220,7 @@ impl Build<'_> {
             if let Some(link) = self.link(*interface, *address) {
                 let key = AdjacencyKey::NextHop(*interface, *address);
                 let index = self.set(key, Adjacency::Neighbor(link));
-                table.insert((*interface, *address), index);
+                table.insert((*interface, (*address).into()), index);
             }
         }
         table

@@ -100,6 +100,7 @@ pub fn assemble(
         let (inbound, outbound) = rings.remove(&program.core).unwrap_or_default();
         let wiring = Wiring {
             core: index,
+            spread: plan.programs.len() > 1,
             inbound,
             outbound,
             commands: commands_in,

@@ -14,6 +14,9 @@ use super::message::Event;
 /// Most outputs that a stage may have.
 pub const OUTPUTS_MAX: usize = 5;
 
+/// Packets that are fetched into the first-level cache ahead of those that are looked at.
+const PREFETCH: usize = 8;
+
 /// A step of the packet path, placed on one core. It may keep state; nobody else sees it.
 pub trait Stage: Send {
     /// Takes every packet of `input` and puts each in exactly one place of `out`. Stages that
@@ -59,6 +62,8 @@ pub struct Context<'a> {
     pub ticks_per_second: u64,
     /// Index of this core among the worker cores: selects the shard of a counter.
     pub core: usize,
+    /// Whether there are other worker cores: then lanes decide who gets a packet.
+    pub spread: bool,
     /// To the control thread; never lost, so only for what is rare.
     pub events: &'a mut Vec<Event>,
 }
@@ -68,6 +73,8 @@ pub struct Context<'a> {
 pub struct Outputs {
     pub(super) ports: [Vec<Packet>; OUTPUTS_MAX],
     pub(super) dropped: Vec<Mbuf>,
+    /// What was decided of each packet of a burst, while it is sorted.
+    verdicts: Vec<Verdict>,
     pub(super) counters: Arc<StageCounters>,
     /// Packets that the stage made (received, copied, cut) less those that it keeps or sent.
     pub(super) made: i64,
@@ -79,9 +86,55 @@ impl Outputs {
         Outputs {
             ports: std::array::from_fn(|_| Vec::with_capacity(burst * 4)),
             dropped: Vec::with_capacity(burst * 4),
+            verdicts: Vec::with_capacity(burst * 4),
             counters,
             made: 0,
         }
+    }
+
+    /// Asks `decide` of each packet by which output it goes on, or why it is dropped, and puts it
+    /// there, in order. A burst that stays together, as most do, is handed on as it is: its
+    /// packets are not moved.
+    #[inline]
+    pub fn sort(
+        &mut self,
+        burst: &mut Vec<Packet>,
+        mut decide: impl FnMut(&mut Packet) -> Result<usize, DropReason>,
+    ) {
+        self.verdicts.clear();
+        let mut rest = &mut burst[..];
+        while !rest.is_empty() {
+            let (block, later) = rest.split_at_mut(rest.len().min(PREFETCH));
+            later.iter().take(PREFETCH).for_each(|packet| packet.mbuf.prefetch());
+            self.verdicts.extend(block.iter_mut().map(|packet| Verdict::of(decide(packet))));
+            rest = later;
+        }
+        let Some(first) = self.verdicts.first().copied() else { return };
+        // Compared without a branch for each, so that many are compared at once.
+        let together = self.verdicts.iter().fold(0, |unlike, v| unlike | (v.0 ^ first.0)) == 0;
+        match first.decode() {
+            Ok(output) if together => {
+                let port = &mut self.ports[output];
+                if port.is_empty() {
+                    std::mem::swap(port, burst);
+                } else {
+                    port.append(burst);
+                }
+            }
+            _ => self.scatter(burst),
+        }
+    }
+
+    /// Puts each packet where its verdict says.
+    fn scatter(&mut self, burst: &mut Vec<Packet>) {
+        let verdicts = std::mem::take(&mut self.verdicts);
+        for (packet, verdict) in burst.drain(..).zip(&verdicts) {
+            match verdict.decode() {
+                Ok(output) => self.push(output, packet),
+                Err(reason) => self.drop(packet, reason),
+            }
+        }
+        self.verdicts = verdicts;
     }
 
     /// Passes the packet on by an output, an index from `topology`.
@@ -137,3 +190,35 @@ impl Outputs {
         self.ports.iter().map(Vec::len).sum::<usize>() + self.dropped.len()
     }
 }
+
+/// An output or the reason of a drop, in one octet, so that a burst's are compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Verdict(u8);
+
+impl Verdict {
+    /// Verdicts from here on are drops.
+    #[expect(clippy::cast_possible_truncation, reason = "asserted below")]
+    const DROPS: u8 = OUTPUTS_MAX as u8;
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "outputs are below OUTPUTS_MAX")]
+    fn of(decided: Result<usize, DropReason>) -> Self {
+        match decided {
+            Ok(output) => {
+                debug_assert!(output < OUTPUTS_MAX);
+                Verdict(output as u8)
+            }
+            Err(reason) => Verdict(Self::DROPS + reason as u8),
+        }
+    }
+
+    #[inline(always)]
+    fn decode(self) -> Result<usize, DropReason> {
+        match self.0.checked_sub(Self::DROPS) {
+            None => Ok(self.0.into()),
+            Some(reason) => Err(DropReason::from_repr(reason).unwrap_or(DropReason::Unhandled)),
+        }
+    }
+}
+
+const _: () = assert!(OUTPUTS_MAX + DropReason::COUNT <= u8::MAX as usize);

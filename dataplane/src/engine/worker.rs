@@ -13,7 +13,7 @@ use super::message::{Command, Event};
 use super::plan::{Hop, Program, Route};
 use super::ring::{Consumer, Producer};
 use super::stage::{Context, Outputs, SaCommand, Stage};
-use super::topology::StageKind;
+use super::topology::{PortId, StageKind};
 
 /// Commands taken in one turn: a burst of them must not starve the packets.
 const COMMANDS_PER_TURN: usize = 16;
@@ -53,6 +53,8 @@ pub struct WorkerStatus {
 pub struct Wiring {
     /// Index among the workers.
     pub core: usize,
+    /// Whether there are other workers.
+    pub spread: bool,
     /// Rings that end here, with the node they feed.
     pub inbound: Vec<(Consumer<Packet>, usize)>,
     /// Rings that start here, by ring index of the plan.
@@ -142,8 +144,10 @@ impl Worker {
         let start = dpdk::tsc();
         let mut busy = self.take_commands(start);
         self.pop_rings();
+        // Each stage's end is the start of the next: reading the clock costs more than a packet.
+        let mut clock = dpdk::tsc();
         for index in 0..self.nodes.len() {
-            busy |= self.run_node(index, start);
+            busy |= self.run_node(index, start, &mut clock);
         }
         self.flush_rings();
         if start >= self.next_tick {
@@ -225,13 +229,12 @@ impl Worker {
         }
     }
 
-    fn run_node(&mut self, index: usize, now: u64) -> bool {
+    fn run_node(&mut self, index: usize, now: u64, clock: &mut u64) -> bool {
         let node = &mut self.nodes[index];
         let packets_in = node.input.len();
         if packets_in == 0 && !node.stage.polls() {
             return false;
         }
-        let start = dpdk::tsc();
         let mut context = context(&self.wiring, &self.tables, &mut self.events, now);
         node.stage.run(&mut context, &mut node.input, &mut node.out);
         let packets_out = node.out.total();
@@ -250,7 +253,9 @@ impl Worker {
             let counters = &node.out.counters;
             counters.calls.add(1);
             counters.packets.add(packets as u64);
-            counters.cycles.add(dpdk::tsc().wrapping_sub(start));
+            let end = dpdk::tsc();
+            counters.cycles.add(end.wrapping_sub(*clock));
+            *clock = end;
             self.deliver(index);
         }
         packets > 0
@@ -270,14 +275,7 @@ impl Worker {
         // Taken out and put back: the route of this node is not touched by what it delivers to.
         let route = std::mem::take(&mut self.nodes[index].routes[output]);
         match &route {
-            Route::Node(node) => {
-                let input = &mut self.nodes[*node].input;
-                if input.is_empty() {
-                    std::mem::swap(input, packets);
-                } else {
-                    input.append(packets);
-                }
-            }
+            Route::Node(node) => self.to_node(*node, packets),
             Route::Ring(ring) => self.staging[*ring].append(packets),
             Route::Lane(hops) => {
                 for packet in packets.drain(..) {
@@ -285,18 +283,38 @@ impl Worker {
                     self.hop(hop, packet);
                 }
             }
-            Route::Port(ports) => {
-                for packet in packets.drain(..) {
-                    match ports.iter().find(|(port, _)| port.0 == packet.meta.port) {
-                        Some((_, hop)) => self.hop(*hop, packet),
-                        None => self.nodes[index].out.counters.drops
-                            [DropReason::InterfaceDown as usize]
-                            .add(1),
-                    }
+            Route::Port(ports) => self.to_ports(index, ports, packets),
+        }
+        self.nodes[index].routes[output] = route;
+    }
+
+    /// To the transmit queue of each packet's port: the usual burst for one port stays together.
+    fn to_ports(&mut self, index: usize, ports: &[(PortId, Hop)], packets: &mut Vec<Packet>) {
+        let hop_of = |port| ports.iter().find(|(id, _)| id.0 == port).map(|(_, hop)| *hop);
+        let Some(first) = packets.first().map(|packet| packet.meta.port) else { return };
+        if let Some(Hop::Node(node)) = hop_of(first)
+            && packets.iter().all(|packet| packet.meta.port == first)
+        {
+            return self.to_node(node, packets);
+        }
+        for packet in packets.drain(..) {
+            match hop_of(packet.meta.port) {
+                Some(hop) => self.hop(hop, packet),
+                None => {
+                    let drops = &self.nodes[index].out.counters.drops;
+                    drops[DropReason::InterfaceDown as usize].add(1);
                 }
             }
         }
-        self.nodes[index].routes[output] = route;
+    }
+
+    fn to_node(&mut self, node: usize, packets: &mut Vec<Packet>) {
+        let input = &mut self.nodes[node].input;
+        if input.is_empty() {
+            std::mem::swap(input, packets);
+        } else {
+            input.append(packets);
+        }
     }
 
     fn hop(&mut self, hop: Hop, packet: Packet) {
@@ -346,5 +364,12 @@ fn context<'a>(
     events: &'a mut Vec<Event>,
     now: u64,
 ) -> Context<'a> {
-    Context { tables, now, ticks_per_second: wiring.ticks_per_second, core: wiring.core, events }
+    Context {
+        tables,
+        now,
+        ticks_per_second: wiring.ticks_per_second,
+        core: wiring.core,
+        spread: wiring.spread,
+        events,
+    }
 }

@@ -10,25 +10,27 @@
 //!                                                           all else          > drop
 //! ```
 
-use dpdk::{Checksum, Mbuf};
+use dpdk::Checksum;
 use wire::eth::{self, EtherType};
-use wire::{IpProto, MacAddr, flow, vlan};
+use wire::{IpProto, MacAddr, flow, plain, vlan};
 
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::classify;
-use crate::ip::IpFacts;
+use crate::ip::{IpFacts, check_v4, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
 use crate::stages::underlay::{self, Verdict};
 use crate::tables::policy::Action;
 use crate::tables::{Interface, Role, Tables};
 
-/// Octets of Ethernet and tag that a frame may begin with.
+/// What the link layer says of a frame.
 struct Link {
+    /// Octets of Ethernet and tag that the frame begins with.
     len: usize,
     vlan: Option<u16>,
     ether_type: EtherType,
-    dst: MacAddr,
+    /// Sent to a link-layer group.
+    to_group: bool,
 }
 
 /// Sorts received frames.
@@ -37,77 +39,183 @@ pub struct Classify;
 
 impl Stage for Classify {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        for mut packet in input.drain(..) {
-            match frame(context.tables, &mut packet) {
-                Ok(output) => out.push(output, packet),
-                Err(reason) => out.drop(packet, reason),
-            }
-        }
+        let mut arrival = Arrival::default();
+        out.sort(input, |packet| match plain(context, &mut arrival, packet) {
+            Some(decided) => decided,
+            None => frame(context, packet),
+        });
     }
 }
 
-fn frame(tables: &Tables, packet: &mut Packet) -> Result<usize, DropReason> {
+/// Where the packets of a burst arrive, looked up once for each run of them.
+#[derive(Default)]
+struct Arrival<'a> {
+    port: u16,
+    /// The untagged interface of the port.
+    interface: Option<&'a Interface>,
+    mac: u64,
+}
+
+impl<'a> Arrival<'a> {
+    #[inline(always)]
+    fn at(&mut self, tables: &'a Tables, port: u16) -> Option<&'a Interface> {
+        if self.interface.is_none() || self.port != port {
+            self.port = port;
+            self.interface = tables.interfaces.find(port, None);
+            self.mac = self.interface.map_or(0, |interface| mac_bits(interface.mac.octets()));
+        }
+        self.interface
+    }
+}
+
+fn mac_bits([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+/// Decides about a frame as nearly all are: in one piece, untagged, to the port's own MAC address,
+/// with an IPv4 packet without options between two ordinary addresses. About all others, and
+/// whatever is wrong, [`frame`] decides; of these it would say the same.
+#[inline(always)]
+fn plain<'a>(
+    context: &Context<'a>,
+    arrival: &mut Arrival<'a>,
+    packet: &mut Packet,
+) -> Option<Result<usize, DropReason>> {
+    const TO_US: u64 = 0xffff_ffff_ffff;
+    const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
+    let tables = context.tables;
+    let interface = arrival.at(tables, packet.meta.port)?;
+    let data = packet.mbuf.data();
+    let link = data.first_chunk::<{ eth::HEADER_LEN }>()?;
+    let to_us = u64::from_le_bytes(*link.first_chunk()?) & TO_US == arrival.mac;
+    let untagged = packet.mbuf.vlan_stripped().is_none();
+    if !to_us || !untagged || link[12..] != IPV4 || !packet.mbuf.is_contiguous() {
+        return None;
+    }
+    let ip = plain::Packet::new(&data[eth::HEADER_LEN..])?;
+    let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good || ip.verify_checksum();
+    if !checksum_good || !is_plain_v4(ip.src()) || !is_plain_v4(ip.dst()) {
+        return None;
+    }
+    let underlay = match interface.role {
+        Role::Overlay => None,
+        Role::Underlay => Some(underlay::Plain::of(tables, &ip)?),
+    };
+    let destination = ip.dst();
+    let hash = if context.spread { flow::of_plain(&ip) } else { None };
+    // It fits: `plain::Packet::new` looked.
+    let _ = packet.mbuf.narrow(eth::HEADER_LEN, ip.total_len().into());
+    packet.meta.interface = interface.index;
+    packet.meta.layer = Layer::Ip;
+    packet.meta.ether_type = EtherType::IPV4.0;
+    packet.meta.destination = destination;
+    Some(match underlay {
+        None => Ok(overlay(context, packet, hash)),
+        Some(plain) => plain.dispatch(tables, packet).map(output_of),
+    })
+}
+
+#[inline(never)]
+fn frame(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
+    let tables = context.tables;
     if !packet.mbuf.is_contiguous() {
         packet.mbuf.linearize().map_err(|_| DropReason::NoRoom)?;
     }
-    let link = link(&packet.mbuf)?;
+    let data = packet.mbuf.data();
+    let header = data.first_chunk::<{ eth::HEADER_LEN }>().ok_or(DropReason::FrameTruncated)?;
+    let dst = MacAddr([header[0], header[1], header[2], header[3], header[4], header[5]]);
+    let mut link = Link {
+        len: eth::HEADER_LEN,
+        vlan: None,
+        ether_type: EtherType(u16::from_be_bytes([header[12], header[13]])),
+        to_group: dst.is_group(),
+    };
+    if let Some(tci) = packet.mbuf.vlan_stripped() {
+        link.vlan = vlan_of(tci);
+    } else if link.ether_type == EtherType::VLAN {
+        tagged(data, &mut link)?;
+    }
     let interface =
         tables.interfaces.find(packet.meta.port, link.vlan).ok_or(DropReason::UnknownVlan)?;
-    packet.meta.interface = interface.index;
-    if link.dst != interface.mac && !link.dst.is_group() {
+    if dst != interface.mac && !link.to_group {
         return Err(DropReason::NotOurMac);
     }
+    packet.meta.interface = interface.index;
     match link.ether_type {
-        EtherType::IPV4 | EtherType::IPV6 => {}
-        EtherType::ARP => return Ok(punt(packet, PuntReason::Arp)),
-        _ => return Err(DropReason::UnknownEtherType),
+        EtherType::IPV4 => {
+            let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good;
+            let header = check_v4(behind(&link, packet)?, checksum_good)?;
+            let facts = IpFacts::of_v4(&header);
+            ip(context, interface, &link, packet, &facts)
+        }
+        EtherType::IPV6 => ip6(context, interface, &link, packet),
+        EtherType::ARP => Ok(punt(packet, PuntReason::Arp)),
+        _ => Err(DropReason::UnknownEtherType),
     }
-    let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good;
-    let data = packet.mbuf.data().get(link.len..).ok_or(DropReason::FrameTruncated)?;
-    let facts = IpFacts::parse(data, checksum_good)?;
-    if data[0] >> 4 != if link.ether_type == EtherType::IPV4 { 4 } else { 6 } {
-        return Err(DropReason::IpVersion);
-    }
+}
+
+#[inline(never)]
+fn ip6(
+    context: &Context<'_>,
+    interface: &Interface,
+    link: &Link,
+    packet: &mut Packet,
+) -> Result<usize, DropReason> {
+    let data = behind(link, packet)?;
+    let facts = IpFacts::parse_v6(data)?;
     if facts.protocol == IpProto::ICMPV6 && is_neighbor_discovery(data, &facts) {
         return Ok(punt(packet, PuntReason::NeighborDiscovery));
     }
+    ip(context, interface, link, packet, &facts)
+}
+
+/// The octets behind the link-layer header.
+#[inline(always)]
+fn behind<'a>(link: &Link, packet: &'a Packet) -> Result<&'a [u8], DropReason> {
+    packet.mbuf.data().get(link.len..).ok_or(DropReason::FrameTruncated)
+}
+
+#[inline(always)]
+fn ip(
+    context: &Context<'_>,
+    interface: &Interface,
+    link: &Link,
+    packet: &mut Packet,
+    facts: &IpFacts,
+) -> Result<usize, DropReason> {
     if let Some(reason) = facts.martian() {
         return Err(reason);
     }
-    strip(&mut packet.mbuf, link.len, facts.total_len)?;
+    // Off with the link-layer header, and with what Ethernet padded behind the packet.
+    if !packet.mbuf.narrow(link.len, facts.total_len) {
+        return Err(DropReason::FrameTruncated);
+    }
     packet.meta.layer = Layer::Ip;
     packet.meta.ether_type = link.ether_type.0;
+    packet.meta.destination = facts.dst.v4_bits();
     match interface.role {
         // Of link-layer broadcasts only what is one for IP, too (RFC 1812 section 5.3.4).
-        Role::Overlay if link.dst.is_group() && !facts.is_group() => Err(DropReason::NotOurMac),
-        Role::Overlay => Ok(overlay(packet)),
-        Role::Underlay if link.dst.is_group() => Err(DropReason::UnderlayTransit),
-        Role::Underlay => underlay_packet(tables, interface, packet, &facts),
+        Role::Overlay if link.to_group && !facts.is_group() => Err(DropReason::NotOurMac),
+        Role::Overlay => Ok(overlay(context, packet, None)),
+        Role::Underlay if link.to_group => Err(DropReason::UnderlayTransit),
+        Role::Underlay => underlay_packet(context, interface, packet, facts),
     }
 }
 
-/// Reads the Ethernet header and a VLAN tag, be it in the frame or taken off by the port.
-fn link(mbuf: &Mbuf) -> Result<Link, DropReason> {
-    let frame = eth::Frame::new_checked(mbuf.data()).map_err(|_| DropReason::FrameTruncated)?;
-    let (dst, ether_type) = (frame.dst(), frame.ethertype());
-    if let Some(tci) = mbuf.vlan_stripped() {
-        let vlan = Some(tci & 0xfff).filter(|id| *id != 0);
-        return Ok(Link { len: eth::HEADER_LEN, vlan, ether_type, dst });
-    }
-    if ether_type != EtherType::VLAN {
-        return Ok(Link { len: eth::HEADER_LEN, vlan: None, ether_type, dst });
-    }
-    let tag = vlan::Tag::new_checked(frame.payload()).map_err(|_| DropReason::FrameTruncated)?;
-    // VLAN 0 is a priority tag: the frame belongs to the port itself (IEEE 802.1Q).
-    let vlan = Some(tag.vid()).filter(|id| *id != 0);
-    let ether_type = tag.ethertype();
-    Ok(Link { len: eth::HEADER_LEN + vlan::TAG_LEN, vlan, ether_type, dst })
+/// Reads the VLAN tag of a frame.
+#[inline(never)]
+fn tagged(frame: &[u8], link: &mut Link) -> Result<(), DropReason> {
+    let behind = frame.get(eth::HEADER_LEN..).ok_or(DropReason::FrameTruncated)?;
+    let tag = vlan::Tag::new_checked(behind).map_err(|_| DropReason::FrameTruncated)?;
+    link.vlan = vlan_of(tag.vid());
+    link.ether_type = tag.ethertype();
+    link.len += vlan::TAG_LEN;
+    Ok(())
 }
 
-/// Takes off the link-layer header, and what Ethernet padded behind the packet.
-fn strip(mbuf: &mut Mbuf, link_len: usize, total_len: usize) -> Result<(), DropReason> {
-    let padding = mbuf.len() - link_len - total_len;
-    if mbuf.adj(link_len) && mbuf.trim(padding) { Ok(()) } else { Err(DropReason::FrameTruncated) }
+/// VLAN 0 is a priority tag: the frame belongs to the port itself (IEEE 802.1Q).
+fn vlan_of(tci: u16) -> Option<u16> {
+    Some(tci & 0xfff).filter(|id| *id != 0)
 }
 
 /// RFC 4861 section 4: types 133 to 137, hop limit 255.
@@ -117,12 +225,12 @@ fn is_neighbor_discovery(data: &[u8], facts: &IpFacts) -> bool {
         && data.get(facts.upper).is_some_and(|kind| (133..=137).contains(kind))
 }
 
-fn overlay(packet: &mut Packet) -> usize {
-    packet.meta.flow = match packet.mbuf.rss_hash() {
-        Some(hash) => hash,
-        None => flow::hash(packet.mbuf.data()),
-    };
-    packet.meta.lane = packet.meta.flow;
+#[inline(always)]
+fn overlay(context: &Context<'_>, packet: &mut Packet, hash: Option<u32>) -> usize {
+    if context.spread {
+        let hash = packet.mbuf.rss_hash().or(hash);
+        packet.meta.lane = hash.unwrap_or_else(|| packet.flow());
+    }
     classify::OVERLAY
 }
 
@@ -131,41 +239,49 @@ fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
     classify::PUNT
 }
 
+#[inline(always)]
 fn underlay_packet(
-    tables: &Tables,
+    context: &Context<'_>,
     interface: &Interface,
     packet: &mut Packet,
     facts: &IpFacts,
 ) -> Result<usize, DropReason> {
+    let tables = context.tables;
     packet.meta.flags.set(Flags::UNDERLAY);
     if !tables.interfaces.is_underlay_local(facts.dst) {
-        return transit(tables, interface, packet, facts);
+        return transit(context, interface, packet, facts);
     }
     if facts.fragment {
         packet.meta.lane = underlay::fragment_lane(facts);
         return Ok(classify::FRAGMENT);
     }
-    match underlay::dispatch(tables, packet, facts)? {
-        Verdict::Esp => Ok(classify::ESP),
-        Verdict::Gre => Ok(classify::GRE),
-        Verdict::Punt => Ok(classify::PUNT),
+    underlay::dispatch(tables, packet, facts).map(output_of)
+}
+
+fn output_of(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Esp => classify::ESP,
+        Verdict::Gre => classify::GRE,
+        Verdict::Punt => classify::PUNT,
     }
 }
 
 /// Cleartext on the underlay for a host behind us: only where the port's policy bypasses it.
+#[inline(never)]
 fn transit(
-    tables: &Tables,
+    context: &Context<'_>,
     interface: &Interface,
     packet: &mut Packet,
     facts: &IpFacts,
 ) -> Result<usize, DropReason> {
-    let policy = interface.policy.and_then(|index| tables.policies.get(index as usize));
+    let policy =
+        interface.policy.and_then(|index| context.tables.policies.get(index as usize));
     let policy = policy.ok_or(DropReason::UnderlayTransit)?;
     // Rules are written as seen outbound.
     match policy.classify(&facts.flow_key(packet.mbuf.data()).reversed()) {
         Some((_, Action::Bypass)) => {
             packet.meta.flags.clear(Flags::UNDERLAY);
-            Ok(overlay(packet))
+            Ok(overlay(context, packet, None))
         }
         Some((_, Action::Protect { .. })) => Err(DropReason::CleartextFromProtected),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),

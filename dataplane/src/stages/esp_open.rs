@@ -14,7 +14,7 @@ use std::sync::Arc;
 use aead::{Aad, OpenJob};
 use arrayvec::ArrayVec;
 use wire::esp::{self, EspTrailerError};
-use wire::{IpProto, flow};
+use wire::IpProto;
 
 use crate::drops::DropReason;
 use crate::engine::message::Event;
@@ -65,33 +65,41 @@ impl Inbound {
 #[derive(Default)]
 pub struct EspOpen {
     inbound: Vec<Option<Inbound>>,
-    /// Packets that passed the first check, with their inferred sequence numbers.
-    batch: Vec<(Packet, u64)>,
+    /// What is known of each packet of a burst.
+    opened: Vec<Opened>,
+}
+
+/// A packet on its way through this stage.
+#[derive(Clone, Copy)]
+enum Opened {
+    /// Refused before any cryptography.
+    Refused(DropReason),
+    /// Passed the first check, with this inferred sequence number.
+    Checked(u64),
+    /// Its ICV is right, and so is the number.
+    Verified(u64),
+    /// Its ICV is wrong.
+    Forged,
 }
 
 impl Stage for EspOpen {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        let mut batch = std::mem::take(&mut self.batch);
-        let mut packets = input.drain(..);
-        loop {
-            for packet in packets.by_ref().take(BATCH) {
-                match self.check(context, &packet) {
-                    Ok(sequence) => batch.push((packet, sequence)),
-                    Err(reason) => out.drop(packet, reason),
-                }
-            }
-            if batch.is_empty() && packets.len() == 0 {
-                break;
-            }
-            let verified = self.open(&mut batch);
-            for ((mut packet, sequence), verified) in batch.drain(..).zip(verified) {
-                match self.accept(context, &mut packet, sequence, verified) {
-                    Ok(output) => out.push(output, packet),
-                    Err(reason) => out.drop(packet, reason),
-                }
-            }
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.clear();
+        opened.extend(input.iter().map(|packet| match self.check(context, packet) {
+            Ok(sequence) => Opened::Checked(sequence),
+            Err(reason) => Opened::Refused(reason),
+        }));
+        for (packets, opened) in input.chunks_mut(BATCH).zip(opened.chunks_mut(BATCH)) {
+            self.open(packets, opened);
         }
-        self.batch = batch;
+        let mut each = opened.iter();
+        out.sort(input, |packet| match each.next() {
+            Some(Opened::Verified(sequence)) => self.accept(context, packet, *sequence),
+            Some(Opened::Refused(reason)) => Err(*reason),
+            _ => Err(self.forged(packet)),
+        });
+        self.opened = opened;
     }
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
@@ -151,34 +159,47 @@ impl EspOpen {
         })
     }
 
-    fn open(&self, batch: &mut [(Packet, u64)]) -> ArrayVec<bool, BATCH> {
+    /// Verifies and decrypts those that passed the first check. A packet that no job can be made
+    /// for counts as forged.
+    fn open(&self, packets: &mut [Packet], opened: &mut [Opened]) {
         let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-        // A packet without a job counts as not verified.
-        let mut has_job = ArrayVec::<bool, BATCH>::new();
-        for (packet, sequence) in batch {
+        let mut waiting = ArrayVec::<(&mut Opened, u64), BATCH>::new();
+        for (packet, opened) in packets.iter_mut().zip(opened) {
+            let Opened::Checked(sequence) = *opened else { continue };
             let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
-            let job = state.and_then(|state| job(packet, *sequence, &state.sa));
-            has_job.push(job.is_some());
-            jobs.extend(job);
+            match state.and_then(|state| job(packet, sequence, &state.sa)) {
+                Some(job) => {
+                    jobs.push(job);
+                    waiting.push((opened, sequence));
+                }
+                None => *opened = Opened::Forged,
+            }
         }
         aead::open(&mut jobs);
-        let mut verified = jobs.iter().map(OpenJob::verified);
-        has_job.into_iter().map(|has| has && verified.next().unwrap_or(false)).collect()
+        for (job, (opened, sequence)) in jobs.iter().zip(waiting) {
+            *opened = if job.verified() { Opened::Verified(sequence) } else { Opened::Forged };
+        }
     }
 
-    /// What is done with a packet after the AEAD has spoken.
+    fn forged(&mut self, packet: &Packet) -> DropReason {
+        match self.state(packet.meta.sa) {
+            Ok(state) => {
+                state.sa.counters.forgeries.add(1);
+                DropReason::IcvMismatch
+            }
+            Err(reason) => reason,
+        }
+    }
+
+    /// What is done with an authentic packet.
+    #[inline]
     fn accept(
         &mut self,
         context: &mut Context<'_>,
         packet: &mut Packet,
         sequence: u64,
-        verified: bool,
     ) -> Result<usize, DropReason> {
         let state = self.state(packet.meta.sa)?;
-        if !verified {
-            state.sa.counters.forgeries.add(1);
-            return Err(DropReason::IcvMismatch);
-        }
         let newest = sequence > state.window.highest();
         state.window.advance(sequence).map_err(|error| {
             state.sa.counters.replays.add(1);
@@ -226,9 +247,11 @@ fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
         EspTrailerError::Truncated => DropReason::EspTruncated,
         EspTrailerError::PadLength(_) | EspTrailerError::PadBytes => DropReason::EspPadding,
     })?;
-    let tail = data.len() - start - trailer.payload_len;
-    let whole = packet.mbuf.adj(start) && packet.mbuf.trim(tail);
-    if whole { Ok(trailer.next_header) } else { Err(DropReason::EspTruncated) }
+    if packet.mbuf.narrow(start, trailer.payload_len) {
+        Ok(trailer.next_header)
+    } else {
+        Err(DropReason::EspTruncated)
+    }
 }
 
 /// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
@@ -237,7 +260,7 @@ fn note_endpoint(state: &mut Inbound, packet: &Packet, context: &mut Context<'_>
     let port =
         data.get(usize::from(packet.meta.l4).wrapping_sub(8)..).and_then(|u| u.first_chunk());
     let (Ok(facts), Some(port)) = (IpFacts::parse(data, true), port) else { return };
-    let seen = (facts.src, u16::from_be_bytes(*port));
+    let seen = (facts.src.into(), u16::from_be_bytes(*port));
     if state.endpoint != Some(seen) {
         state.endpoint = Some(seen);
         let (address, port) = seen;
@@ -273,7 +296,7 @@ fn inner_ip(
     sa: &InboundSa,
 ) -> Result<usize, DropReason> {
     let facts = IpFacts::parse_inner(packet.mbuf.data())?;
-    if facts.src.is_ipv4() != (next_header == IpProto::IPV4) {
+    if facts.src.is_v4() != (next_header == IpProto::IPV4) {
         return Err(DropReason::EspNextHeader);
     }
     // TFC padding (RFC 4303 section 2.7).
@@ -282,7 +305,7 @@ fn inner_ip(
         return Err(DropReason::InnerLength);
     }
     packet.meta.layer = Layer::Ip;
-    packet.meta.ether_type = if facts.src.is_ipv4() { 0x0800 } else { 0x86dd };
+    packet.meta.ether_type = if facts.src.is_v4() { 0x0800 } else { 0x86dd };
     let key = facts.flow_key(packet.mbuf.data());
     let selected = sa.selectors.classify(&key).is_some();
     if facts.protocol == IpProto::GRE && context.tables.interfaces.is_underlay_local(facts.dst) {
@@ -307,7 +330,7 @@ fn inner_ip(
     super::gre_decap::ecn_from(&mut packet.mbuf, facts.traffic_class, outer)?;
     packet.meta.flags.clear(Flags::UNDERLAY);
     packet.meta.flags.set(Flags::TUNNELLED);
-    packet.meta.flow = flow::hash(packet.mbuf.data());
+    packet.meta.destination = facts.dst.v4_bits();
     Ok(esp_open::IP)
 }
 

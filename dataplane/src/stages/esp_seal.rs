@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::esp_seal;
-use crate::packet::Packet;
+use crate::packet::{NONE, Packet};
 use crate::stages::rewrite::l3_offset;
 use crate::tables::{SaTable, encap::ESP_IV};
 
@@ -23,22 +23,22 @@ impl Stage for EspSeal {
             let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
             for packet in batch {
                 // Marks the packet as not sealed; set back when its job exists.
-                let slot = std::mem::replace(&mut packet.meta.sa, crate::packet::NONE);
+                let slot = std::mem::replace(&mut packet.meta.sa, NONE);
                 if let Some(job) = job(packet, slot, &context.tables.sas) {
                     jobs.push(job);
                 }
             }
             aead::seal(&mut jobs);
         }
-        for packet in input.drain(..) {
-            if packet.meta.sa == crate::packet::NONE {
-                out.drop(packet, DropReason::SaGone);
+        out.sort(input, |packet| {
+            if packet.meta.sa == NONE {
+                Err(DropReason::SaGone)
             } else if packet.mbuf.len() > l3_offset(&packet.mbuf) + usize::from(packet.meta.mtu) {
-                out.push(esp_seal::FRAGMENT, packet);
+                Ok(esp_seal::FRAGMENT)
             } else {
-                out.push(esp_seal::TX, packet);
+                Ok(esp_seal::TX)
             }
-        }
+        });
     }
 }
 

@@ -2,17 +2,16 @@
 //!
 //! NHRP is punted before any look-up of the peer: a first registration comes from a stranger.
 
-use std::net::IpAddr;
-
 use dpdk::Mbuf;
 use wire::ecn::{self, Ecn};
 use wire::gre::{self, Protocol};
-use wire::{IpProto, flow, ip4, ip6};
+use wire::{IpProto, ip4, ip6};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::gre_decap;
-use crate::ip::IpFacts;
+use crate::ip::{IpFacts, check_v4, inner_reason};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
 use crate::tables::tunnel::{Protection, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
@@ -28,28 +27,24 @@ pub struct GreDecap;
 
 impl Stage for GreDecap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        for mut packet in input.drain(..) {
-            match decap(context, &mut packet) {
-                Ok(output) => out.push(output, packet),
-                Err(reason) => out.drop(packet, reason),
-            }
-        }
+        out.sort(input, |packet| decap(context, packet));
     }
 }
 
 /// Facts of the GRE header.
 struct Header {
-    len: usize,
+    /// Where the payload begins.
+    end: usize,
     protocol: Protocol,
     key: Option<u32>,
     sequence: Option<u32>,
 }
 
+#[inline(always)]
 fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
     let tables = context.tables;
     let (local, remote) = outer_addresses(tables, packet)?;
-    let start = usize::from(packet.meta.l4);
-    let header = header(&packet.mbuf.data()[start..])?;
+    let header = header(packet.mbuf.data(), packet.meta.l4.into())?;
     let (tunnel, peer) = match tables.tunnels.find(local, remote, header.key) {
         TunnelMatch::Peer(tunnel, peer) => (tunnel, Some(peer)),
         TunnelMatch::Stranger(tunnel) => (tunnel, None),
@@ -59,25 +54,22 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
     };
     check_protection(tables, packet, peer.map_or(tunnel.protection, |peer| peer.protection))?;
     check_sequence(tunnel, peer, &header)?;
-    if !packet.mbuf.adj(start + header.len) {
-        return Err(DropReason::GreTruncated);
-    }
     packet.meta.interface = tunnel.interface;
     packet.meta.in_peer = peer.map_or(crate::packet::NONE, |peer| peer.adjacency);
     packet.meta.ether_type = header.protocol.0;
     packet.meta.flags.set(Flags::TUNNELLED);
     packet.meta.flags.clear(Flags::UNDERLAY);
     match (header.protocol, peer) {
-        (Protocol::NHRP, _) => Ok(punt(packet, PuntReason::Nhrp)),
+        (Protocol::IPV4, Some(peer)) => {
+            let data = packet.mbuf.data().get(header.end..).ok_or(DropReason::InnerLength)?;
+            let facts = IpFacts::of_v4(&check_v4(data, false).map_err(inner_reason)?);
+            inner(context, packet, (tunnel, peer), (local, remote), (header.end, &facts))
+        }
+        (Protocol::IPV6, Some(peer)) => inner_v6(context, packet, (tunnel, peer), header.end),
+        (Protocol::NHRP, _) => punt(packet, header.end, PuntReason::Nhrp),
         (_, None) => Err(DropReason::GreUnknownPeer),
         (Protocol::KEEPALIVE, Some(_)) if !tunnel.multipoint => {
-            Ok(punt(packet, PuntReason::Keepalive))
-        }
-        (Protocol::IPV4 | Protocol::IPV6, Some(peer)) => {
-            let octets = packet.mbuf.len();
-            let output = inner(tables, packet, tunnel, (local, remote))?;
-            peer.received[context.core].count(octets);
-            Ok(output)
+            punt(packet, header.end, PuntReason::Keepalive)
         }
         _ => Err(DropReason::GreProtocol),
     }
@@ -85,20 +77,23 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
 
 /// Our address and the peer's: from the header in front of GRE, or from the SA, which vouches for
 /// them.
-fn outer_addresses(tables: &Tables, packet: &Packet) -> Result<(IpAddr, IpAddr), DropReason> {
+#[inline(always)]
+fn outer_addresses(tables: &Tables, packet: &Packet) -> Result<(Addr, Addr), DropReason> {
     if packet.meta.layer == Layer::Gre {
         let sa = tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
         return Ok((sa.local, sa.remote));
     }
     let data = packet.mbuf.data();
     if let Ok(packet) = ip4::Packet::new_checked(data) {
-        return Ok((IpAddr::V4(packet.dst()), IpAddr::V4(packet.src())));
+        return Ok((packet.dst().into(), packet.src().into()));
     }
     let packet = ip6::Packet::new_checked(data).map_err(|_| DropReason::IpVersion)?;
-    Ok((IpAddr::V6(packet.dst()), IpAddr::V6(packet.src())))
+    Ok((packet.dst().into(), packet.src().into()))
 }
 
-fn header(data: &[u8]) -> Result<Header, DropReason> {
+#[inline(always)]
+fn header(data: &[u8], start: usize) -> Result<Header, DropReason> {
+    let data = data.get(start..).ok_or(DropReason::GreTruncated)?;
     let packet = gre::Packet::new_checked(data).map_err(|error| match error {
         gre::Error::Truncated => DropReason::GreTruncated,
         gre::Error::Version(_) => DropReason::GreVersion,
@@ -106,7 +101,7 @@ fn header(data: &[u8]) -> Result<Header, DropReason> {
         gre::Error::Checksum => DropReason::GreChecksum,
     })?;
     Ok(Header {
-        len: packet.header_len(),
+        end: start + packet.header_len(),
         protocol: packet.protocol(),
         key: packet.key(),
         sequence: packet.sequence(),
@@ -141,51 +136,70 @@ fn check_sequence(tunnel: &Tunnel, peer: Option<&Peer>, header: &Header) -> Resu
     }
 }
 
-fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
+fn punt(packet: &mut Packet, start: usize, reason: PuntReason) -> Result<usize, DropReason> {
+    if !packet.mbuf.adj(start) {
+        return Err(DropReason::GreTruncated);
+    }
     packet.meta.punt = reason;
-    gre_decap::PUNT
+    Ok(gre_decap::PUNT)
 }
 
-/// Checks the inner packet and prepares it for routing.
-fn inner(
-    tables: &Tables,
+#[inline(never)]
+fn inner_v6(
+    context: &Context<'_>,
     packet: &mut Packet,
-    tunnel: &Tunnel,
-    outer: (IpAddr, IpAddr),
+    from: (&Tunnel, &Peer),
+    start: usize,
 ) -> Result<usize, DropReason> {
-    let facts = IpFacts::parse_inner(packet.mbuf.data())?;
-    if facts.src.is_ipv4() != (packet.meta.ether_type == Protocol::IPV4.0) {
-        return Err(DropReason::IpVersion);
-    }
-    let padding = packet.mbuf.len() - facts.total_len;
-    if !packet.mbuf.trim(padding) {
+    let outer = outer_addresses(context.tables, packet)?;
+    let data = packet.mbuf.data().get(start..).ok_or(DropReason::InnerLength)?;
+    let facts = IpFacts::parse_v6(data).map_err(inner_reason)?;
+    inner(context, packet, from, outer, (start, &facts))
+}
+
+/// Checks the inner packet, which begins at `start`, and prepares it for routing. `outer` is our
+/// address and the peer's.
+#[inline(always)]
+fn inner(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    (tunnel, peer): (&Tunnel, &Peer),
+    outer: (Addr, Addr),
+    (start, facts): (usize, &IpFacts),
+) -> Result<usize, DropReason> {
+    let octets = packet.mbuf.len() - start;
+    // Off with the headers, and with what the peer padded.
+    if !packet.mbuf.narrow(start, facts.total_len) {
         return Err(DropReason::InnerLength);
     }
     if facts.protocol == IpProto::GRE {
-        if !tunnel.multipoint && is_keepalive(packet.mbuf.data(), &facts, outer) {
-            return Ok(punt(packet, PuntReason::Keepalive));
+        if !tunnel.multipoint && is_keepalive(packet.mbuf.data(), facts, outer) {
+            return punt(packet, 0, PuntReason::Keepalive);
         }
         check_nesting(packet.mbuf.data())?;
     }
     if let Some(reason) = facts.martian() {
         return Err(reason);
     }
-    let ours = |address| tables.interfaces.is_underlay_local(address);
-    if ours(facts.src) || ours(facts.dst) {
+    let interfaces = &context.tables.interfaces;
+    if interfaces.is_underlay_local(facts.src) || interfaces.is_underlay_local(facts.dst) {
         return Err(DropReason::InnerLoop);
     }
     let outer_tos = packet.meta.outer_tos;
     ecn_from(&mut packet.mbuf, facts.traffic_class, outer_tos)?;
     packet.meta.layer = Layer::Ip;
     packet.meta.mss = tunnel.mss;
-    packet.meta.flow = flow::hash(packet.mbuf.data());
-    packet.meta.lane = packet.meta.flow;
+    packet.meta.destination = facts.dst.v4_bits();
+    if context.spread {
+        packet.meta.lane = packet.flow();
+    }
+    peer.received[context.core].count(octets);
     Ok(gre_decap::IP)
 }
 
 /// A peer's keepalive: what it wants to get back, an empty GRE packet from us to it. `outer` is
 /// our address and the peer's.
-fn is_keepalive(data: &[u8], facts: &IpFacts, outer: (IpAddr, IpAddr)) -> bool {
+fn is_keepalive(data: &[u8], facts: &IpFacts, outer: (Addr, Addr)) -> bool {
     (facts.src, facts.dst) == outer
         && data.len() <= KEEPALIVE_MAX
         && gre::Packet::new_checked(&data[facts.upper..])
@@ -210,12 +224,15 @@ fn check_nesting(data: &[u8]) -> Result<(), DropReason> {
 }
 
 /// Carries a congestion mark from the outer to the inner header (RFC 6040 section 4.2).
+#[inline(always)]
 pub(super) fn ecn_from(mbuf: &mut Mbuf, inner_tos: u8, outer_tos: u8) -> Result<(), DropReason> {
     let inner = Ecn::of(inner_tos);
     let combined = ecn::decapsulate(inner, Ecn::of(outer_tos)).ok_or(DropReason::EcnInvalid)?;
-    if combined == inner {
-        return Ok(());
-    }
+    if combined == inner { Ok(()) } else { mark(mbuf, combined, inner_tos) }
+}
+
+#[inline(never)]
+fn mark(mbuf: &mut Mbuf, combined: Ecn, inner_tos: u8) -> Result<(), DropReason> {
     let class = combined.in_class(inner_tos);
     let data = mbuf.data_mut().ok_or(DropReason::NoBuffer)?;
     if let Ok(mut packet) = ip4::Packet::new_checked(&mut *data) {

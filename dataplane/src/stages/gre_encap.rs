@@ -8,21 +8,15 @@
 use std::sync::Arc;
 
 use dpdk::{Mbuf, TxRequest};
-use wire::ecn::{self, Ecn};
-use wire::{IpProto, checksum, esp};
-
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
 use crate::engine::topology::output::gre_encap;
 use crate::packet::{Layer, NONE, Packet};
+use crate::stages::fill::{self, Inner, Sealing};
 use crate::stages::rewrite::halves;
-use crate::tables::encap::{DfPolicy, DscpPolicy, ESP_IV, ESP_TRAILER, Encap, ICV};
-use crate::tables::{Adjacency, FastMap, OutboundSa};
+use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
 
-/// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
-const TOS_CONTROL: u8 = 0xc0;
-const DF: u8 = 0x40;
 /// Octets of the outer IPv4 header: templates have no options.
 const IP4_LEN: u16 = 20;
 
@@ -53,8 +47,9 @@ impl Outbound {
         Outbound { sa, sequence, octets, expired: false }
     }
 
-    /// The next sequence number, or why there is none. An SA that stopped stays stopped.
-    fn next(&mut self, octets: usize, now: u64) -> Result<u64, DropReason> {
+    /// The next sequence number and its IV, or why there is none. An SA that stopped stays stopped.
+    #[inline]
+    fn next(&mut self, octets: usize, now: u64) -> Result<Sealing, DropReason> {
         let limit = if self.sa.esn { u64::MAX } else { u64::from(u32::MAX) };
         let lifetime = &self.sa.lifetime;
         if self.sequence == limit {
@@ -70,31 +65,8 @@ impl Outbound {
         self.octets += octets as u64;
         self.sa.counters.traffic.count(octets);
         self.sa.counters.sequence.set(self.sequence);
-        Ok(self.sequence)
-    }
-}
-
-/// What the outer header takes from the inner packet.
-struct Inner {
-    tos: u8,
-    df: bool,
-    ip_next_header: u8,
-    octets: usize,
-}
-
-impl Inner {
-    fn of(packet: &Packet) -> Self {
-        let data = packet.mbuf.data();
-        let octets = packet.mbuf.len();
-        match data {
-            [first, tos, _, _, _, _, flags, ..] if first >> 4 == 4 => {
-                Inner { tos: *tos, df: flags & DF != 0, ip_next_header: 4, octets }
-            }
-            [first, second, ..] if first >> 4 == 6 => {
-                Inner { tos: first << 4 | second >> 4, df: true, ip_next_header: 41, octets }
-            }
-            _ => Inner { tos: TOS_CONTROL, df: false, ip_next_header: 0, octets },
-        }
+        let iv = self.sequence.wrapping_add(self.sa.iv_offset);
+        Ok(Sealing { sequence: self.sequence, iv })
     }
 }
 
@@ -105,63 +77,54 @@ impl GreEncap {
         GreEncap { outbound: Vec::new(), gre_sequences, identification: number, stride }
     }
 
-    fn encap(&mut self, context: &mut Context<'_>, mut packet: Packet, out: &mut Outputs) {
+    #[inline(always)]
+    fn encap(
+        &mut self,
+        context: &mut Context<'_>,
+        packet: &mut Packet,
+    ) -> Result<usize, DropReason> {
         let encap = match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
             Some(Adjacency::Tunnel(encap)) => encap,
-            Some(Adjacency::Drop(reason)) => return out.drop(packet, *reason),
-            _ => return out.drop(packet, DropReason::Unresolved),
+            Some(Adjacency::Drop(reason)) => return Err(*reason),
+            _ => return Err(DropReason::Unresolved),
         };
-        let inner = Inner::of(&packet);
-        let sequence = match self.sequence(encap, &inner, context) {
-            Ok(sequence) => sequence,
-            Err(reason) => return out.drop(packet, reason),
-        };
-        if encap.esp != 0 && !append_trailer(&mut packet.mbuf, encap, &inner) {
-            return out.drop(packet, DropReason::NoRoom);
-        }
-        let gre_sequence = self.gre_sequence(encap, packet.meta.adjacency);
-        let len = usize::from(encap.len);
-        if !packet.mbuf.is_contiguous() || packet.mbuf.prepend(len).is_none() {
-            return out.drop(packet, DropReason::NoRoom);
-        }
-        let offloaded = encap.tx_checksum && request_checksum(&mut packet.mbuf, encap);
-        let Some(data) = packet.mbuf.data_mut() else {
-            return out.drop(packet, DropReason::NoRoom);
-        };
-        data[..len].copy_from_slice(&encap.template[..len]);
-        if encap.gre != 0 {
-            fill_gre(data, encap, packet.meta.ether_type, gre_sequence, inner.octets);
-        }
+        let inner = Inner::of(packet);
+        let flow_label = if encap.outer_v6 { packet.flow() & 0xf_ffff } else { 0 };
+        let sealing = self.number(encap, &inner, context)?;
+        let tail = if encap.esp != 0 { fill::tail_len(encap, &inner) } else { 0 };
         self.identification = self.identification.wrapping_add(self.stride);
+        let id = self.identification;
+        let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
+        encap.write_to(data);
+        if encap.gre != 0 {
+            let sequence = self.gre_sequence(encap, packet.meta.adjacency);
+            fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets);
+        }
         if encap.inner != 0 {
-            // Tunnel mode: the GRE packet's own header ends where the ESP trailer begins.
-            let end = len + inner.octets;
-            let at = usize::from(encap.inner);
-            fill_ip(&mut data[..end], at, encap, &inner, self.identification, 0);
-            fill_checksum(data, at, encap);
+            fill::tunnelled_ip(data, encap, &inner, id);
         }
         if encap.esp != 0 {
-            fill_esp(data, encap, sequence, self.iv_offset(encap.slot));
+            fill::trailer(data, tail, encap, &inner)?;
+            fill::esp(data, encap, sealing);
         }
-        let flow_label = packet.meta.flow & 0xf_ffff;
-        let at = usize::from(encap.ip);
-        fill_ip(data, at, encap, &inner, self.identification, flow_label);
-        if !offloaded {
-            fill_checksum(data, at, encap);
+        let outer_len = data.len() - usize::from(encap.ip);
+        fill::outer_ip(data, encap, &inner, (id, flow_label), encap.tx_checksum);
+        if encap.tx_checksum && !request_checksum(&mut packet.mbuf, encap) {
+            return Err(DropReason::NoRoom);
         }
         encap.sent[context.core].count(inner.octets);
         packet.meta.layer = Layer::Ethernet;
         packet.meta.port = encap.port;
+        packet.meta.mtu = encap.path_mtu;
         packet.meta.l4 = u16::from(encap.esp);
         packet.meta.sa = encap.slot;
-        (packet.meta.sequence_high, _) = halves(sequence);
-        packet.meta.mtu = encap.path_mtu;
+        (packet.meta.sequence_high, _) = halves(sealing.sequence);
         if encap.slot != NONE {
-            out.push(gre_encap::SEAL, packet);
-        } else if packet.mbuf.len() > usize::from(encap.ip) + usize::from(encap.path_mtu) {
-            out.push(gre_encap::FRAGMENT, packet);
+            Ok(gre_encap::SEAL)
+        } else if outer_len > usize::from(encap.path_mtu) {
+            Ok(gre_encap::FRAGMENT)
         } else {
-            out.push(gre_encap::TX, packet);
+            Ok(gre_encap::TX)
         }
     }
 
@@ -175,14 +138,16 @@ impl GreEncap {
         }
     }
 
-    fn sequence(
+    /// Sequence number and IV under the SA of a template that has one.
+    #[inline]
+    fn number(
         &mut self,
         encap: &Encap,
         inner: &Inner,
         context: &mut Context<'_>,
-    ) -> Result<u64, DropReason> {
+    ) -> Result<Sealing, DropReason> {
         if encap.slot == NONE {
-            return Ok(0);
+            return Ok(Sealing::default());
         }
         let state = self.outbound.get_mut(encap.slot as usize).and_then(Option::as_mut);
         let state = state.ok_or(DropReason::SaGone)?;
@@ -192,11 +157,6 @@ impl GreEncap {
             context.events.push(Event::Expired { slot: encap.slot, inbound: false });
         }
         next
-    }
-
-    fn iv_offset(&self, slot: u32) -> u64 {
-        let state = self.outbound.get(slot as usize).and_then(Option::as_ref);
-        state.map_or(0, |state| state.sa.iv_offset)
     }
 
     fn gre_sequence(&mut self, encap: &Encap, adjacency: u32) -> u32 {
@@ -212,9 +172,7 @@ impl GreEncap {
 
 impl Stage for GreEncap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        for packet in input.drain(..) {
-            self.encap(context, packet, out);
-        }
+        out.sort(input, |packet| self.encap(context, packet));
     }
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
@@ -230,48 +188,8 @@ impl Stage for GreEncap {
     }
 }
 
-/// Appends padding, pad length, next header and room for the ICV (RFC 4303 section 2.4).
-fn append_trailer(mbuf: &mut Mbuf, encap: &Encap, inner: &Inner) -> bool {
-    let header = usize::from(encap.len) - usize::from(encap.esp) - ESP_IV;
-    let pad = esp::padding_for(header + inner.octets, 4);
-    let next_header = match encap.next_header {
-        0 => IpProto(inner.ip_next_header),
-        gre_or_ip => IpProto(gre_or_ip),
-    };
-    match mbuf.append(pad + ESP_TRAILER + ICV) {
-        Some(tail) => esp::write_trailer(tail, 0, pad, next_header).is_ok(),
-        None => false,
-    }
-}
-
-fn fill_gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, payload: usize) {
-    let at = usize::from(encap.gre);
-    let len = usize::from(encap.len);
-    data[at + 2..at + 4].copy_from_slice(&protocol.to_be_bytes());
-    if encap.gre_fields.sequence {
-        data[len - 4..len].copy_from_slice(&sequence.to_be_bytes());
-    }
-    if encap.gre_fields.checksum {
-        let sum = checksum::of(&data[at..len + payload]);
-        data[at + 4..at + 6].copy_from_slice(&sum.to_be_bytes());
-    }
-}
-
-fn fill_esp(data: &mut [u8], encap: &Encap, sequence: u64, iv_offset: u64) {
-    let at = usize::from(encap.esp);
-    let (_, low) = halves(sequence);
-    data[at + 4..at + 8].copy_from_slice(&low.to_be_bytes());
-    let iv = sequence.wrapping_add(iv_offset);
-    data[at + 8..at + 16].copy_from_slice(&iv.to_be_bytes());
-    if encap.udp != 0 {
-        // The checksum stays zero (RFC 3948 section 2.1).
-        let udp = usize::from(encap.udp);
-        let length = octets(data.len() - udp);
-        data[udp + 4..udp + 6].copy_from_slice(&length);
-    }
-}
-
-/// Asks the port for the checksum of the outer header; whether it will be there.
+/// Asks the port for the checksum of the outer header. Refused only if the headers were longer than
+/// DPDK can say, which no template's are.
 fn request_checksum(mbuf: &mut Mbuf, encap: &Encap) -> bool {
     mbuf.request_tx(TxRequest {
         l2_len: encap.ip,
@@ -279,49 +197,4 @@ fn request_checksum(mbuf: &mut Mbuf, encap: &Encap) -> bool {
         ipv4_checksum: true,
         vlan_insert: None,
     })
-}
-
-/// Fills the IP header at `at`, but for the checksum; the packet ends with `data`.
-fn fill_ip(data: &mut [u8], at: usize, encap: &Encap, inner: &Inner, id: u16, flow_label: u32) {
-    let tos = outer_tos(encap, inner);
-    let length = data.len() - at;
-    if encap.outer_v6 {
-        let word = 6 << 28 | u32::from(tos) << 20 | flow_label;
-        data[at..at + 4].copy_from_slice(&word.to_be_bytes());
-        data[at + 4..at + 6].copy_from_slice(&octets(length - 40));
-        return;
-    }
-    let df = match encap.df {
-        DfPolicy::Copy => inner.df,
-        DfPolicy::Set => true,
-        DfPolicy::Clear => false,
-    };
-    let header = &mut data[at..at + 20];
-    header[1] = tos;
-    header[2..4].copy_from_slice(&octets(length));
-    header[4..6].copy_from_slice(&id.to_be_bytes());
-    header[6] = if df { DF } else { 0 };
-}
-
-fn fill_checksum(data: &mut [u8], at: usize, encap: &Encap) {
-    if !encap.outer_v6 {
-        let header = &mut data[at..at + usize::from(IP4_LEN)];
-        let sum = checksum::of(header);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-    }
-}
-
-/// A length as it is on the wire. The MTU of a template leaves room for all its headers within
-/// 65 535 octets.
-fn octets(length: usize) -> [u8; 2] {
-    debug_assert!(length <= usize::from(u16::MAX));
-    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
-}
-
-fn outer_tos(encap: &Encap, inner: &Inner) -> u8 {
-    let dscp = match encap.dscp {
-        DscpPolicy::Copy => inner.tos >> 2,
-        DscpPolicy::Fixed(dscp) => dscp,
-    };
-    ecn::encapsulate(Ecn::of(inner.tos)).in_class(dscp << 2)
 }

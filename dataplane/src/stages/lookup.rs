@@ -7,8 +7,10 @@
 //! ```
 
 use dpdk::Mbuf;
+use wire::eth::EtherType;
 use wire::{IpProto, tcp};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::lookup;
@@ -27,129 +29,137 @@ const MSS_V6_LESS: u16 = 20;
 /// Routes.
 #[derive(Default)]
 pub struct Lookup {
-    v4: Vec<u32>,
-    v4_next: Vec<Option<Next>>,
+    destinations: Vec<u32>,
+    next: Vec<Option<Next>>,
 }
 
 impl Stage for Lookup {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         self.look_up_v4(context.tables, input);
-        let mut v4_next = self.v4_next.iter();
-        for packet in input.drain(..) {
-            let next = if v4_destination(&packet).is_some() {
-                v4_next.next().copied().flatten()
-            } else {
-                None
-            };
-            route(context, packet, next, out);
-        }
+        let mut next = self.next.iter();
+        out.sort(input, |packet| {
+            let next = next.next().copied().flatten();
+            route(context, packet, next)
+        });
     }
 }
 
 impl Lookup {
-    /// Looks all IPv4 destinations of the burst up together, so that cache misses overlap.
+    /// Looks all IPv4 destinations of the burst up together, so that cache misses overlap. What is
+    /// not IPv4 is looked up as something, and nobody asks for its route.
     fn look_up_v4(&mut self, tables: &Tables, packets: &[Packet]) {
-        self.v4.clear();
-        self.v4.extend(packets.iter().filter_map(v4_destination));
-        self.v4_next.clear();
-        self.v4_next.resize(self.v4.len(), None);
-        tables.overlay.v4.lookup_burst(&self.v4, &mut self.v4_next);
+        self.destinations.clear();
+        self.destinations.extend(packets.iter().map(|packet| packet.meta.destination));
+        self.next.clear();
+        self.next.resize(self.destinations.len(), None);
+        tables.overlay.v4.lookup_burst(&self.destinations, &mut self.next);
     }
 }
 
-fn v4_destination(packet: &Packet) -> Option<u32> {
-    match packet.mbuf.data() {
-        [0x40..=0x4f, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] => {
-            Some(u32::from_be_bytes([*a, *b, *c, *d]))
-        }
-        _ => None,
-    }
-}
-
-fn route(context: &Context<'_>, mut packet: Packet, next: Option<Next>, out: &mut Outputs) {
-    if packet.meta.flags.has(Flags::FRAME) {
-        return out.push(lookup::TX, packet);
-    }
-    if packet.meta.flags.has(Flags::RESOLVED) && !is_ip(&packet) {
-        // What the control thread sends to a tunnel peer itself: NHRP, keepalives.
-        return send(context, packet, None, out);
-    }
-    let facts = match IpFacts::parse(packet.mbuf.data(), true) {
-        Ok(facts) => facts,
-        Err(reason) => return out.drop(packet, reason),
-    };
+/// Headers are validated before a packet comes here: by `classify`, by `gre_decap` and `esp_open`
+/// for what was inside a tunnel, and the control thread builds valid ones.
+#[inline]
+fn route(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    next: Option<Next>,
+) -> Result<usize, DropReason> {
+    const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
     packet.meta.layer = Layer::Ip;
-    if !packet.meta.flags.has(Flags::RESOLVED) {
-        if facts.is_group() {
-            packet.meta.adjacency = NONE;
-            return out.push(lookup::REPLICATE, packet);
-        }
-        let underlay = packet.meta.flags.has(Flags::UNDERLAY);
-        let index = match facts.src {
-            _ if underlay => context.tables.underlay.lookup(facts.dst),
-            std::net::IpAddr::V4(_) => next.map(|next| next.0),
-            std::net::IpAddr::V6(_) => context.tables.overlay.lookup(facts.dst),
-        };
-        match index {
-            Some(index) => packet.meta.adjacency = index,
-            None => return punt(packet, PuntReason::NoRoute, out),
-        }
+    if packet.meta.flags.any(SPECIAL) || packet.meta.ether_type != EtherType::IPV4.0 {
+        return route_special(context, packet);
     }
-    send(context, packet, Some(&facts), out);
+    debug_assert_eq!(
+        IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
+        Ok(Addr::v4(packet.meta.destination)),
+    );
+    if Addr::v4(packet.meta.destination).is_group() {
+        return Ok(to_group(packet));
+    }
+    match next {
+        Some(next) => send(context, packet, next.0),
+        None => Ok(punt(packet, PuntReason::NoRoute)),
+    }
+}
+
+/// What was routed already, what belongs to the underlay, and IPv6.
+#[inline(never)]
+fn route_special(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
+    let tables = context.tables;
+    let flags = packet.meta.flags;
+    if flags.has(Flags::FRAME) {
+        return Ok(lookup::TX);
+    }
+    if flags.has(Flags::RESOLVED) {
+        return send(context, packet, packet.meta.adjacency);
+    }
+    let facts = IpFacts::parse(packet.mbuf.data(), true)?;
+    if facts.is_group() {
+        return Ok(to_group(packet));
+    }
+    let fib = if flags.has(Flags::UNDERLAY) { &tables.underlay } else { &tables.overlay };
+    match fib.lookup(facts.dst) {
+        Some(adjacency) => send(context, packet, adjacency),
+        None => Ok(punt(packet, PuntReason::NoRoute)),
+    }
 }
 
 fn is_ip(packet: &Packet) -> bool {
-    packet.meta.ether_type == 0x0800 || packet.meta.ether_type == 0x86dd
+    matches!(EtherType(packet.meta.ether_type), EtherType::IPV4 | EtherType::IPV6)
 }
 
-fn punt(mut packet: Packet, reason: PuntReason, out: &mut Outputs) {
+fn to_group(packet: &mut Packet) -> usize {
+    packet.meta.adjacency = NONE;
+    lookup::REPLICATE
+}
+
+fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
     packet.meta.punt = reason;
-    out.push(lookup::PUNT, packet);
+    lookup::PUNT
 }
 
-/// Follows the packet's adjacency to where it ends.
-fn send(context: &Context<'_>, mut packet: Packet, facts: Option<&IpFacts>, out: &mut Outputs) {
+/// Follows an adjacency to where it ends.
+#[inline(always)]
+fn send(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    adjacency: u32,
+) -> Result<usize, DropReason> {
+    let tables = context.tables;
+    packet.meta.adjacency = adjacency;
     for _ in 0..DEPTH_MAX {
         let index = packet.meta.adjacency;
-        let Some(adjacency) = context.tables.adjacencies.get(index as usize) else { break };
+        let Some(adjacency) = tables.adjacencies.get(index as usize) else { break };
         match adjacency {
-            Adjacency::Drop(reason) => return out.drop(packet, *reason),
-            Adjacency::Local => return punt(packet, PuntReason::Local, out),
-            Adjacency::Unresolved { .. } => return punt(packet, PuntReason::Unresolved, out),
-            Adjacency::Tunnel(encap) => return into_tunnel(packet, facts, encap, out),
-            Adjacency::Neighbor(l2) => return to_neighbor(packet, facts, l2, out),
-            Adjacency::Replicate(_) => return out.push(lookup::REPLICATE, packet),
+            Adjacency::Tunnel(encap) => return into_tunnel(context, packet, encap),
+            Adjacency::Neighbor(l2) => return to_neighbor(packet, l2),
+            Adjacency::Drop(reason) => return Err(*reason),
+            Adjacency::Local => return Ok(punt(packet, PuntReason::Local)),
+            Adjacency::Unresolved { .. } => return Ok(punt(packet, PuntReason::Unresolved)),
+            Adjacency::Replicate(_) => return Ok(lookup::REPLICATE),
             Adjacency::Group(members) => {
-                let member = (packet.meta.flow as usize).checked_rem(members.len());
+                let member = (packet.flow() as usize).checked_rem(members.len());
                 let Some(member) = member else { break };
                 packet.meta.adjacency = members[member];
             }
             Adjacency::Connected { interface } => {
-                let neighbor =
-                    facts.and_then(|f| context.tables.neighbors.get(&(*interface, f.dst)));
-                match neighbor {
+                let facts = IpFacts::parse(packet.mbuf.data(), true)?;
+                match tables.neighbors.get(&(*interface, facts.dst)) {
                     Some(neighbor) => packet.meta.adjacency = *neighbor,
-                    None => return punt(packet, PuntReason::Unresolved, out),
+                    None => return Ok(punt(packet, PuntReason::Unresolved)),
                 }
             }
-            Adjacency::Policy(policy) => match by_policy(context.tables, &packet, facts, *policy) {
-                Ok(adjacency) => packet.meta.adjacency = adjacency,
-                Err(reason) => return out.drop(packet, reason),
-            },
+            Adjacency::Policy(policy) => {
+                packet.meta.adjacency = by_policy(tables, packet, *policy)?;
+            }
         }
     }
-    out.drop(packet, DropReason::NoRoute);
+    Err(DropReason::NoRoute)
 }
 
-fn by_policy(
-    tables: &Tables,
-    packet: &Packet,
-    facts: Option<&IpFacts>,
-    policy: u32,
-) -> Result<u32, DropReason> {
-    let Some((policy, facts)) = tables.policies.get(policy as usize).zip(facts) else {
-        return Err(DropReason::NoRoute);
-    };
+fn by_policy(tables: &Tables, packet: &Packet, policy: u32) -> Result<u32, DropReason> {
+    let policy = tables.policies.get(policy as usize).ok_or(DropReason::NoRoute)?;
+    let facts = IpFacts::parse(packet.mbuf.data(), true)?;
     match policy.classify(&facts.flow_key(packet.mbuf.data())) {
         None => Err(DropReason::NoRoute),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),
@@ -158,57 +168,74 @@ fn by_policy(
     }
 }
 
-fn into_tunnel(mut packet: Packet, facts: Option<&IpFacts>, encap: &Encap, out: &mut Outputs) {
-    packet.meta.lane = if encap.lane == NONE { packet.meta.flow } else { encap.lane };
-    let Some(facts) = facts else {
-        return out.push(lookup::ENCAP, packet);
-    };
-    if !age(&mut packet, facts) {
-        return punt(packet, PuntReason::TtlExceeded, out);
+#[inline(always)]
+fn into_tunnel(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    encap: &Encap,
+) -> Result<usize, DropReason> {
+    if context.spread {
+        packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
+    }
+    if !is_ip(packet) {
+        // What the control thread sends to a tunnel peer itself: NHRP, keepalives.
+        return Ok(lookup::ENCAP);
+    }
+    if !age(packet) {
+        return Ok(punt(packet, PuntReason::TtlExceeded));
     }
     let mss = match (encap.mss, packet.meta.mss) {
         (0, mss) | (mss, 0) => mss,
         (a, b) => a.min(b),
     };
-    clamp_mss(&mut packet.mbuf, facts, mss);
+    clamp_mss(packet, mss)?;
     if packet.mbuf.len() > usize::from(encap.mtu) {
         packet.meta.mtu = encap.mtu;
-        out.push(lookup::FRAGMENT, packet);
-    } else {
-        out.push(lookup::ENCAP, packet);
+        return Ok(lookup::FRAGMENT);
     }
+    Ok(lookup::ENCAP)
 }
 
-fn to_neighbor(mut packet: Packet, facts: Option<&IpFacts>, l2: &L2Rewrite, out: &mut Outputs) {
-    if let Some(facts) = facts {
-        if l2.is_broadcast() && l2.interface == packet.meta.interface {
+#[inline(always)]
+fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
+    if is_ip(packet) {
+        if l2.broadcast && l2.interface == packet.meta.interface {
             // A broadcast to the subnet it came from: its hosts have it already.
-            return out.drop(packet, DropReason::NoMulticastRule);
+            return Err(DropReason::NoMulticastRule);
         }
-        if !age(&mut packet, facts) {
-            return punt(packet, PuntReason::TtlExceeded, out);
+        if !age(packet) {
+            return Ok(punt(packet, PuntReason::TtlExceeded));
         }
-        let mss = packet.meta.mss;
-        clamp_mss(&mut packet.mbuf, facts, mss);
+        clamp_mss(packet, packet.meta.mss)?;
     }
     if packet.mbuf.len() > usize::from(l2.mtu) {
         packet.meta.mtu = l2.mtu;
-        return out.push(lookup::FRAGMENT, packet);
+        return Ok(lookup::FRAGMENT);
     }
-    match rewrite_l2(&mut packet, l2) {
-        Ok(()) => out.push(lookup::TX, packet),
-        Err(reason) => out.drop(packet, reason),
-    }
+    rewrite_l2(packet, l2)?;
+    Ok(lookup::TX)
 }
 
-/// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece.
-fn clamp_mss(mbuf: &mut Mbuf, facts: &IpFacts, mss: u16) {
-    if mss == 0 || facts.protocol != IpProto::TCP || facts.later_fragment {
-        return;
+/// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece; 0: to
+/// nothing.
+#[inline(always)]
+fn clamp_mss(packet: &mut Packet, mss: u16) -> Result<(), DropReason> {
+    // Of IPv4 it is known at once whether it is TCP.
+    let is_v4 = packet.meta.ether_type == EtherType::IPV4.0;
+    let maybe_tcp = !is_v4 || packet.mbuf.data().get(9) == Some(&IpProto::TCP.0);
+    if mss == 0 || !maybe_tcp { Ok(()) } else { clamp_tcp(&mut packet.mbuf, mss) }
+}
+
+#[inline(never)]
+fn clamp_tcp(mbuf: &mut Mbuf, mss: u16) -> Result<(), DropReason> {
+    let facts = IpFacts::parse(mbuf.data(), true)?;
+    if facts.protocol != IpProto::TCP || facts.later_fragment {
+        return Ok(());
     }
-    let mss = if facts.src.is_ipv6() { mss.saturating_sub(MSS_V6_LESS) } else { mss };
+    let mss = if facts.src.is_v4() { mss } else { mss.saturating_sub(MSS_V6_LESS) };
     let is_syn = tcp::Packet::new_checked(&mbuf.data()[facts.upper..]).is_ok_and(|t| t.is_syn());
     if is_syn && let Some(data) = mbuf.data_mut() {
         tcp::clamp_mss(&mut data[facts.upper..], mss);
     }
+    Ok(())
 }

@@ -14,6 +14,7 @@ pub mod replicate;
 pub mod rx;
 pub mod tx;
 
+mod fill;
 mod rewrite;
 mod underlay;
 

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use dpdk::Mempool;
 use wire::MacAddr;
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::replicate;
@@ -40,7 +41,7 @@ impl Replicate {
             Ok(receivers) => receivers,
             Err(reason) => return out.drop(packet, reason),
         };
-        if !age(&mut packet, &facts) {
+        if !age(&mut packet) {
             return out.drop(packet, DropReason::TtlExceeded);
         }
         let from = (packet.meta.interface, packet.meta.in_peer);
@@ -93,7 +94,7 @@ fn receivers<'a>(
     if is_link_local(facts.dst) {
         return Err(DropReason::NoMulticastRule);
     }
-    let rule = tables.multicast.iter().find(|rule| rule.matches(facts.dst, meta.interface));
+    let rule = tables.multicast.iter().find(|rule| rule.matches(facts.dst.into(), meta.interface));
     let rule = rule.ok_or(DropReason::NoMulticastRule)?;
     if !meta.flags.has(Flags::ORIGINATED) && !arrives_from(tables, facts.src, meta.interface) {
         return Err(DropReason::ReversePath);
@@ -102,15 +103,16 @@ fn receivers<'a>(
 }
 
 /// Groups that no router forwards (RFC 5771 section 4, RFC 4291 section 2.7).
-fn is_link_local(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(a) => a.octets()[..3] == [224, 0, 0],
-        IpAddr::V6(a) => a.octets()[1] & 0x0f <= 2,
+fn is_link_local(group: Addr) -> bool {
+    if group.is_v4() {
+        group.v4_bits() >> 8 == 0xe0_0000
+    } else {
+        (group.bits() >> 112) & 0x0f <= 2
     }
 }
 
 /// Reverse path check: the route back to `source` leads out of `interface`.
-fn arrives_from(tables: &Tables, source: IpAddr, interface: u16) -> bool {
+fn arrives_from(tables: &Tables, source: Addr, interface: u16) -> bool {
     let adjacency = |index: u32| tables.adjacencies.get(index as usize);
     match tables.overlay.lookup(source).and_then(adjacency) {
         Some(Adjacency::Group(members)) => members
@@ -134,7 +136,7 @@ fn deliver(
     packet.meta.adjacency = receiver.adjacency;
     match tables.adjacencies.get(receiver.adjacency as usize) {
         Some(Adjacency::Tunnel(encap)) => {
-            packet.meta.lane = if encap.lane == NONE { packet.meta.flow } else { encap.lane };
+            packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
             if packet.mbuf.len() > usize::from(encap.mtu) {
                 packet.meta.mtu = encap.mtu;
                 out.push(replicate::FRAGMENT, packet);
@@ -161,7 +163,7 @@ fn to_port(
         // Nobody answers for a group, and its copies do not fit the link.
         return out.drop(packet, DropReason::TooBig);
     }
-    let destination = match facts.dst {
+    let destination = match IpAddr::from(facts.dst) {
         IpAddr::V4(a) if a.is_multicast() => MacAddr::multicast_v4(a),
         IpAddr::V4(_) => MacAddr::BROADCAST,
         IpAddr::V6(a) => MacAddr::multicast_v6(a),

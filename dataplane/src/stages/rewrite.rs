@@ -1,36 +1,51 @@
 //! What stages share that write headers.
 
-use std::net::IpAddr;
-
 use dpdk::Mbuf;
 use wire::eth::{self, EtherType};
-use wire::{ip4, ip6, vlan};
+use wire::{ip6, plain, vlan};
 
 use crate::drops::DropReason;
-use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
 use crate::tables::L2Rewrite;
 
+/// Octets of a link-layer header without a tag, as templates count them.
+const UNTAGGED: u8 = 14;
+const _: () = assert!(UNTAGGED as usize == eth::HEADER_LEN);
+
 /// Puts the link-layer header of `l2` before an IP packet; sets its egress port.
+#[inline(always)]
 pub(super) fn rewrite_l2(packet: &mut Packet, l2: &L2Rewrite) -> Result<(), DropReason> {
-    let len = usize::from(l2.len);
-    let header = packet.mbuf.prepend(len).ok_or(DropReason::NoRoom)?;
-    header.copy_from_slice(&l2.header[..len]);
-    header[len - 2..].copy_from_slice(&packet.meta.ether_type.to_be_bytes());
+    let ether_type = packet.meta.ether_type.to_be_bytes();
+    let header = packet.mbuf.prepend(l2.len.into()).ok_or(DropReason::NoRoom)?;
+    match header.first_chunk_mut::<{ eth::HEADER_LEN }>() {
+        // Of known length, it takes three moves.
+        Some(plain) if l2.len == UNTAGGED => {
+            *plain = l2.untagged();
+            plain[12..].copy_from_slice(&ether_type);
+        }
+        _ => {
+            let len = header.len();
+            header.copy_from_slice(&l2.header[..len]);
+            header[len - 2..].copy_from_slice(&ether_type);
+        }
+    }
     packet.meta.port = l2.port;
     packet.meta.layer = Layer::Ethernet;
     Ok(())
 }
 
 /// Takes one off TTL or hop limit, unless the gateway made the packet itself; whether it may go on.
-pub(super) fn age(packet: &mut Packet, facts: &IpFacts) -> bool {
+#[inline(always)]
+pub(super) fn age(packet: &mut Packet) -> bool {
     if packet.meta.flags.has(Flags::ORIGINATED) {
         return true;
     }
-    let Some(data) = packet.mbuf.data_mut().filter(|_| facts.ttl > 1) else { return false };
-    match facts.dst {
-        IpAddr::V4(_) => ip4::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_ttl()),
-        IpAddr::V6(_) => ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit()),
+    let is_v4 = packet.meta.ether_type == EtherType::IPV4.0;
+    let Some(data) = packet.mbuf.data_mut() else { return false };
+    if is_v4 {
+        data.first_chunk_mut().is_some_and(plain::decrement_ttl)
+    } else {
+        ip6::Packet::new_checked(data).is_ok_and(|mut p| p.decrement_hop_limit())
     }
 }
 

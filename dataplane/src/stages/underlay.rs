@@ -2,8 +2,9 @@
 //! of those that it put together.
 
 use wire::esp::{self, Encapsulated};
-use wire::{IpProto, flow, udp};
+use wire::{IpProto, ip4, plain, udp};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Packet, PuntReason};
@@ -22,7 +23,50 @@ pub(super) enum Verdict {
     Punt,
 }
 
+/// A whole ESP or GRE packet to us, with a plain header: what [`dispatch`] needs of it.
+pub(super) struct Plain {
+    src: Addr,
+    dst: Addr,
+    is_esp: bool,
+    traffic_class: u8,
+}
+
+impl Plain {
+    /// None for whatever else it may be.
+    #[inline(always)]
+    pub(super) fn of(tables: &Tables, ip: &plain::Packet<'_>) -> Option<Self> {
+        let (src, dst) = (Addr::v4(ip.src()), Addr::v4(ip.dst()));
+        let is_esp = ip.protocol() == IpProto::ESP;
+        let wanted = (is_esp || ip.protocol() == IpProto::GRE)
+            && !ip.is_fragment()
+            && tables.interfaces.is_underlay_local(dst);
+        wanted.then_some(Plain { src, dst, is_esp, traffic_class: ip.traffic_class() })
+    }
+
+    /// As [`dispatch`] does.
+    #[inline(always)]
+    pub(super) fn dispatch(
+        self,
+        tables: &Tables,
+        packet: &mut Packet,
+    ) -> Result<Verdict, DropReason> {
+        packet.meta.flags.set(Flags::UNDERLAY);
+        packet.meta.outer_tos = self.traffic_class;
+        packet.meta.l4 = PLAIN_LEN;
+        if self.is_esp {
+            return esp(tables, packet, (self.src, self.dst));
+        }
+        packet.meta.lane = pair_lane(self.src, self.dst);
+        Ok(Verdict::Gre)
+    }
+}
+
+/// Octets of a plain header, as metadata counts them.
+const PLAIN_LEN: u16 = 20;
+const _: () = assert!(PLAIN_LEN as usize == ip4::HEADER_LEN);
+
 /// Decides about a whole, unfragmented packet with one of our underlay addresses.
+#[inline(always)]
 pub(super) fn dispatch(
     tables: &Tables,
     packet: &mut Packet,
@@ -31,10 +75,9 @@ pub(super) fn dispatch(
     packet.meta.outer_tos = facts.traffic_class;
     packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;
     match facts.protocol {
-        IpProto::ESP => esp(tables, packet, facts),
+        IpProto::ESP => esp(tables, packet, (facts.src, facts.dst)),
         IpProto::GRE => {
-            packet.meta.flow = flow::hash(packet.mbuf.data());
-            packet.meta.lane = pair_lane(facts);
+            packet.meta.lane = pair_lane(facts.src, facts.dst);
             Ok(Verdict::Gre)
         }
         IpProto::UDP => udp_datagram(tables, packet, facts),
@@ -48,6 +91,7 @@ fn punt(packet: &mut Packet) -> Verdict {
     Verdict::Punt
 }
 
+#[inline(never)]
 fn udp_datagram(
     tables: &Tables,
     packet: &mut Packet,
@@ -60,7 +104,7 @@ fn udp_datagram(
             Encapsulated::Esp(_) => {
                 packet.meta.flags.set(Flags::UDP_ENCAPSULATED);
                 packet.meta.l4 += 8;
-                esp(tables, packet, facts)
+                esp(tables, packet, (facts.src, facts.dst))
             }
             Encapsulated::Keepalive => Err(DropReason::NatKeepalive),
             Encapsulated::TooShort => Err(DropReason::NatTraversalShort),
@@ -71,7 +115,12 @@ fn udp_datagram(
     }
 }
 
-fn esp(tables: &Tables, packet: &mut Packet, facts: &IpFacts) -> Result<Verdict, DropReason> {
+#[inline(always)]
+fn esp(
+    tables: &Tables,
+    packet: &mut Packet,
+    (src, dst): (Addr, Addr),
+) -> Result<Verdict, DropReason> {
     let esp = &packet.mbuf.data()[usize::from(packet.meta.l4)..];
     if esp.len() < ESP_MIN {
         return Err(DropReason::EspTruncated);
@@ -83,7 +132,7 @@ fn esp(tables: &Tables, packet: &mut Packet, facts: &IpFacts) -> Result<Verdict,
     let sa = tables.sas.by_spi(spi).ok_or(DropReason::UnknownSpi)?;
     let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
     // Behind a NAT the source may change; the SA's owner decides once the packet is authentic.
-    if sa.local != facts.dst || sa.udp != udp || (sa.remote != facts.src && !udp) {
+    if sa.local != dst || sa.udp != udp || (sa.remote != src && !udp) {
         return Err(DropReason::SaAddress);
     }
     packet.meta.sa = sa.slot;
@@ -92,23 +141,14 @@ fn esp(tables: &Tables, packet: &mut Packet, facts: &IpFacts) -> Result<Verdict,
 }
 
 /// Lane of clear GRE: by outer addresses, so that a tunnel's packets stay in order.
-fn pair_lane(facts: &IpFacts) -> u32 {
-    address_lane(facts.src) ^ address_lane(facts.dst).rotate_left(7)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the other half is folded in")]
-fn address_lane(address: std::net::IpAddr) -> u32 {
-    match address {
-        std::net::IpAddr::V4(a) => a.to_bits().wrapping_mul(0x9e37_79b1) >> 7,
-        std::net::IpAddr::V6(a) => {
-            let folded = a.to_bits() as u64 ^ (a.to_bits() >> 64) as u64;
-            (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
-        }
-    }
+#[expect(clippy::cast_possible_truncation, reason = "the upper bits of a product are the mixed ones")]
+#[inline(always)]
+fn pair_lane(src: Addr, dst: Addr) -> u32 {
+    (src.fold() >> 32) as u32 ^ ((dst.fold() >> 32) as u32).rotate_left(7)
 }
 
 /// Lane of a fragment: by outer addresses alone, so that one core sees all fragments of a source.
 /// Its datagrams then keep their order, and its quota is one quota however many cores there are.
 pub(super) fn fragment_lane(facts: &IpFacts) -> u32 {
-    pair_lane(facts)
+    pair_lane(facts.src, facts.dst)
 }

@@ -57,6 +57,8 @@ pub const L2_MAX: usize = 18;
 pub struct L2Rewrite {
     /// Destination, source and VLAN tag in their final places; the EtherType is set per packet.
     pub header: [u8; L2_MAX],
+    /// Leads to every host of the link.
+    pub broadcast: bool,
     /// 14, or 18 with a VLAN tag.
     pub len: u8,
     /// Port to send on.
@@ -81,6 +83,7 @@ impl L2Rewrite {
         }
         L2Rewrite {
             header,
+            broadcast: destination == wire::MacAddr::BROADCAST,
             len: if interface.vlan.is_some() { 18 } else { 14 },
             port: interface.port,
             interface: interface.index,
@@ -89,8 +92,10 @@ impl L2Rewrite {
         }
     }
 
-    /// Whether it leads to every host of a link.
-    pub fn is_broadcast(&self) -> bool {
-        self.header[..6] == wire::MacAddr::BROADCAST.octets()
+    /// The header as it is without a tag.
+    #[inline]
+    pub(crate) fn untagged(&self) -> [u8; wire::eth::HEADER_LEN] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, ..] = self.header;
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
     }
 }

@@ -1,10 +1,9 @@
 //! Logical interfaces: ports, VLAN sub-interfaces of ports, and tunnels, in one index space.
 
-use std::net::IpAddr;
-
 use wire::mac::MacAddr;
 
 use super::FastMap;
+use crate::addr::Addr;
 
 /// On which side of the gateway an interface is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,10 @@ pub struct Interface {
 pub struct Interfaces {
     list: Vec<Interface>,
     ports: Vec<PortInterfaces>,
-    underlay_locals: FastMap<IpAddr, u16>,
+    /// Our underlay addresses, sorted.
+    underlay_locals: Vec<Addr>,
+    /// Bit `i` is set if the filter bit of one of them is `i`.
+    underlay_filter: u64,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -70,11 +72,14 @@ impl Interfaces {
                 }
             }
             if interface.role == Role::Underlay {
-                let v4 = interface.addresses_v4.iter().map(|a| IpAddr::V4((*a).into()));
-                let v6 = interface.addresses_v6.iter().map(|a| IpAddr::V6((*a).into()));
-                interfaces.underlay_locals.extend(v4.chain(v6).map(|a| (a, interface.index)));
+                let v4 = interface.addresses_v4.iter().map(|bits| Addr::v4(*bits));
+                let v6 = interface.addresses_v6.iter().map(|bits| Addr::v6(*bits));
+                interfaces.underlay_locals.extend(v4.chain(v6));
             }
         }
+        interfaces.underlay_locals.sort_unstable();
+        interfaces.underlay_filter =
+            interfaces.underlay_locals.iter().fold(0, |filter, a| filter | filter_bit(*a));
         interfaces.list = list;
         interfaces
     }
@@ -101,9 +106,16 @@ impl Interfaces {
         self.list.iter()
     }
 
-    /// Whether `address` is one of our underlay (NBMA) addresses.
+    /// Whether `address` is one of our underlay (NBMA) addresses. Of the addresses that are not,
+    /// all but a few are told by one bit.
     #[inline]
-    pub fn is_underlay_local(&self, address: IpAddr) -> bool {
-        self.underlay_locals.contains_key(&address)
+    pub fn is_underlay_local(&self, address: Addr) -> bool {
+        self.underlay_filter & filter_bit(address) != 0
+            && self.underlay_locals.binary_search(&address).is_ok()
     }
+}
+
+#[inline]
+fn filter_bit(address: Addr) -> u64 {
+    1 << (address.fold() >> 58)
 }

@@ -13,8 +13,9 @@ pub mod sa;
 pub mod tunnel;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
+
+use crate::addr::Addr;
 
 pub use adjacency::{Adjacency, L2Rewrite};
 pub use encap::{Encap, EncapSpec};
@@ -41,17 +42,19 @@ pub struct Fib {
 impl Fib {
     /// The adjacency of the longest prefix that covers `address`.
     #[inline]
-    pub fn lookup(&self, address: IpAddr) -> Option<u32> {
-        match address {
-            IpAddr::V4(a) => self.v4.lookup(a.to_bits()),
-            IpAddr::V6(a) => self.v6.lookup(a.to_bits()),
-        }
-        .map(|next| next.0)
+    pub fn lookup(&self, address: impl Into<Addr>) -> Option<u32> {
+        let address = address.into();
+        let next = if address.is_v4() {
+            self.v4.lookup(address.v4_bits())
+        } else {
+            self.v6.lookup(address.bits())
+        };
+        next.map(|next| next.0)
     }
 }
 
 /// Neighbours on connected subnets: (interface, address) to the index of their adjacency.
-pub type Neighbors = FastMap<(u16, IpAddr), u32>;
+pub type Neighbors = FastMap<(u16, Addr), u32>;
 
 /// One consistent snapshot of everything that the packet path looks up.
 #[derive(Debug, Default, Clone)]

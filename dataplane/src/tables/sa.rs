@@ -1,13 +1,13 @@
 //! Security associations as the cores see them: immutable keys and identities. What changes per
 //! packet, sequence counters and replay windows, lives in the stage that owns the SA.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use aead::Key;
 
 use super::FastMap;
 use super::policy::Policy;
+use crate::addr::Addr;
 use crate::counters::SaCounters;
 use crate::replay::ReplayWindow;
 
@@ -39,9 +39,9 @@ pub struct InboundSa {
     /// SPI that we chose.
     pub spi: u32,
     /// Our outer address.
-    pub local: IpAddr,
+    pub local: Addr,
     /// The peer's outer address.
-    pub remote: IpAddr,
+    pub remote: Addr,
     /// Whether ESP comes in UDP 4500.
     pub udp: bool,
     /// Transport or tunnel.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::FastMap;
+use crate::addr::Addr;
 use crate::counters::Traffic;
 
 /// Whether packets of a tunnel or peer must come through an SA.
@@ -82,8 +83,8 @@ impl LastSequence {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct PeerKey {
-    local: IpAddr,
-    remote: IpAddr,
+    local: Addr,
+    remote: Addr,
     key: Option<u32>,
 }
 
@@ -92,9 +93,9 @@ struct PeerKey {
 pub struct TunnelMap {
     tunnels: Vec<Tunnel>,
     peers: FastMap<PeerKey, Peer>,
-    multipoint: FastMap<(IpAddr, Option<u32>), u16>,
+    multipoint: FastMap<(Addr, Option<u32>), u16>,
     /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel.
-    pairs: FastMap<(IpAddr, Option<IpAddr>), Option<u32>>,
+    pairs: FastMap<(Addr, Option<Addr>), Option<u32>>,
 }
 
 /// What a received GRE packet belongs to.
@@ -118,14 +119,15 @@ impl TunnelMap {
         let mut map = TunnelMap { tunnels, ..TunnelMap::default() };
         for (index, tunnel) in (0u16..).zip(&map.tunnels) {
             if tunnel.multipoint {
-                map.multipoint.insert((tunnel.local, tunnel.key), index);
-                map.pairs.insert((tunnel.local, None), tunnel.key);
+                map.multipoint.insert((tunnel.local.into(), tunnel.key), index);
+                map.pairs.insert((tunnel.local.into(), None), tunnel.key);
             }
         }
         for (remote, peer) in peers {
             let tunnel = &map.tunnels[usize::from(peer.tunnel)];
-            map.pairs.insert((tunnel.local, Some(remote)), tunnel.key);
-            let key = PeerKey { local: tunnel.local, remote, key: tunnel.key };
+            let (local, remote) = (tunnel.local.into(), remote.into());
+            map.pairs.insert((local, Some(remote)), tunnel.key);
+            let key = PeerKey { local, remote, key: tunnel.key };
             map.peers.insert(key, peer);
         }
         map
@@ -133,14 +135,15 @@ impl TunnelMap {
 
     /// The tunnel and peer of a packet from `remote` to `local` with this key.
     #[inline]
-    pub fn find(&self, local: IpAddr, remote: IpAddr, key: Option<u32>) -> TunnelMatch<'_> {
+    pub fn find(&self, local: Addr, remote: Addr, key: Option<u32>) -> TunnelMatch<'_> {
         if let Some(peer) = self.peers.get(&PeerKey { local, remote, key }) {
             return TunnelMatch::Peer(&self.tunnels[usize::from(peer.tunnel)], peer);
         }
         self.find_stranger(local, remote, key)
     }
 
-    fn find_stranger(&self, local: IpAddr, remote: IpAddr, key: Option<u32>) -> TunnelMatch<'_> {
+    #[cold]
+    fn find_stranger(&self, local: Addr, remote: Addr, key: Option<u32>) -> TunnelMatch<'_> {
         if let Some(&index) = self.multipoint.get(&(local, key)) {
             return TunnelMatch::Stranger(&self.tunnels[usize::from(index)]);
         }

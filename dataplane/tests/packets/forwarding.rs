@@ -235,17 +235,14 @@ fn packets_of_the_control_thread_take_the_way_they_are_given() {
     let mut lab = Lab::pair(&link);
     // NHRP to a peer: no look-up, no TTL, its own GRE protocol.
     let nhrp = vec![0, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0, 28];
-    let mut packet = Packet::new(lab[1].mbuf(&nhrp));
+    let mut packet = Packet::originated(lab[1].mbuf(&nhrp));
     packet.meta.adjacency = lab.site(1).peers[0].1.adjacency;
     packet.meta.ether_type = 0x2001;
     packet.meta.flags.set(Flags::RESOLVED);
-    packet.meta.flags.set(Flags::ORIGINATED);
     lab[1].inject(packet);
     // An answer to a host: routed, but its TTL is its own.
     let answer = udp_packet("10.1.0.1", "10.1.0.10", 1, 60);
-    let mut packet = Packet::new(lab[1].mbuf(&answer));
-    packet.meta.ether_type = 0x0800;
-    packet.meta.flags.set(Flags::ORIGINATED);
+    let packet = Packet::originated(lab[1].mbuf(&answer));
     lab[1].inject(packet);
     // A frame that is complete.
     let arp = frame_of([0xff; 6], wan_mac(1), None, 0x0806, &[3; 28]);

@@ -12,7 +12,7 @@ impl Sum {
     /// The sum of a slice of any alignment; an odd last octet is padded with zero on its right.
     ///
     /// The slice must be shorter than 2^34 octets, which no packet is.
-    #[inline]
+    #[inline(always)]
     pub fn of(bytes: &[u8]) -> Self {
         // Words of four octets in native order into one wide accumulator: RFC 1071 2(B) and 2(C)
         // make byte order and word size a matter of the last step, and the compiler vectorises it.
@@ -91,7 +91,7 @@ pub fn of(bytes: &[u8]) -> u16 {
 }
 
 /// Whether a slice that includes its checksum is intact.
-#[inline]
+#[inline(always)]
 pub fn verify(bytes: &[u8]) -> bool {
     Sum::of(bytes).is_valid()
 }

@@ -9,6 +9,7 @@ use crate::gre;
 use crate::ip4;
 use crate::ip6::{self, ext};
 use crate::ipproto::IpProto;
+use crate::plain;
 
 /// Headers looked at, from the outside in: IP, and IP in GRE in it.
 const DEPTH_MAX: usize = 2;
@@ -21,6 +22,23 @@ const K: [u64; 3] = [0x9E37_79B9_7F4A_7C15, 0x6A09_E667_F3BC_C909, 0xBB67_AE85_8
 /// Whatever is no IP packet hashes to zero.
 #[inline]
 pub fn hash(packet: &[u8]) -> u32 {
+    let plain = plain::Packet::new(packet).and_then(|packet| of_plain(&packet));
+    plain.unwrap_or_else(|| layered(packet))
+}
+
+/// The same hash of nearly every packet: whole, and without a tunnel in it; none for others.
+#[inline(always)]
+pub fn of_plain(packet: &plain::Packet<'_>) -> Option<u32> {
+    if packet.is_fragment() || packet.protocol() == IpProto::GRE {
+        return None;
+    }
+    let addresses = mix(u64::from(packet.src()) << 32 | u64::from(packet.dst()), K[0]);
+    Some(above(addresses, packet.protocol(), &packet.upper().to_be_bytes()).0)
+}
+
+/// The hash of the innermost of the headers.
+#[inline(never)]
+fn layered(packet: &[u8]) -> u32 {
     let mut result = 0;
     let mut layer = Some(packet);
     for _ in 0..DEPTH_MAX {
@@ -62,7 +80,7 @@ fn ip(packet: &[u8]) -> Option<(u32, Option<&[u8]>)> {
 }
 
 /// Adds protocol and ports; the upper layer is empty where it cannot be read.
-#[inline]
+#[inline(always)]
 fn above(addresses: u64, protocol: IpProto, upper: &[u8]) -> (u32, Option<&[u8]>) {
     let selects = protocol.has_ports() || protocol == IpProto::ESP;
     let word = if selects && upper.len() >= 4 { be32(upper, 0..4) } else { 0 };

@@ -14,7 +14,7 @@
 //! - link: [`mac`] [`eth`] [`vlan`] [`arp`]
 //! - network: [`ip4`] [`ip6`] [`icmp`] [`icmp6`]
 //! - transport and tunnel: [`udp`] [`tcp`] [`gre`] [`esp`]
-//! - helpers: [`prefix`] [`ipproto`] [`checksum`] [`ecn`] [`flow`] [`frag`]
+//! - helpers: [`plain`] [`prefix`] [`ipproto`] [`checksum`] [`ecn`] [`flow`] [`frag`]
 
 #![no_std]
 
@@ -35,6 +35,7 @@ pub mod ip4;
 pub mod ip6;
 pub mod ipproto;
 pub mod mac;
+pub mod plain;
 pub mod prefix;
 pub mod tcp;
 pub mod udp;

@@ -161,7 +161,7 @@ impl Mbuf {
 
     /// Opens `count` stale octets before the data; `None`, and no change, if there is less
     /// headroom, or the first segment is not exclusive.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn prepend(&mut self, count: usize) -> Option<&mut [u8]> {
         let first = self.first();
@@ -222,6 +222,42 @@ impl Mbuf {
         };
         last.set_data_len(last.data_len() - count);
         first.set_pkt_len(first.pkt_len() - u32::from(count));
+        true
+    }
+
+    /// Opens `front` stale octets before the data and `back` behind it, and gives the whole packet;
+    /// `None`, and no change, if it lacks the room, has more than one segment, or is shared.
+    #[inline(always)]
+    #[must_use]
+    pub fn grow(&mut self, front: u16, back: u16) -> Option<&mut [u8]> {
+        let first = self.first();
+        let room = front <= first.headroom() && back <= first.tailroom();
+        if !room || first.nb_segs() != 1 || !first.is_exclusive() {
+            return None;
+        }
+        let len = first.data_len() + front + back;
+        first.set_data_off(first.data_off() - front);
+        first.set_data_len(len);
+        first.set_pkt_len(len.into());
+        // SAFETY: `front` octets of headroom and `back` of tailroom lie around the data, and nobody
+        // else refers to them.
+        Some(unsafe { slice::from_raw_parts_mut(first.start(), usize::from(len)) })
+    }
+
+    /// Keeps `len` octets from `front` on. `false`, and no change, if the packet does not reach so
+    /// far or has more than one segment.
+    #[inline(always)]
+    #[must_use]
+    pub fn narrow(&mut self, front: usize, len: usize) -> bool {
+        let first = self.first();
+        let (Ok(front), Ok(len)) = (u16::try_from(front), u16::try_from(len)) else { return false };
+        let end = front.checked_add(len);
+        if first.nb_segs() != 1 || end.is_none_or(|end| end > first.data_len()) {
+            return false;
+        }
+        first.set_data_off(first.data_off() + front);
+        first.set_data_len(len);
+        first.set_pkt_len(len.into());
         true
     }
 

@@ -74,6 +74,34 @@ fn edges_move_to_their_bounds_and_not_beyond() {
 }
 
 #[test]
+fn both_edges_grow_and_narrow_at_once() {
+    let pool = pool("grow");
+    let mut packet = packet(&pool, &octets(0, 100));
+    let (headroom, tailroom) = (packet.headroom() as u16, packet.tailroom() as u16);
+    for (front, back) in [(headroom + 1, 0), (0, tailroom + 1), (u16::MAX, u16::MAX)] {
+        assert!(packet.grow(front, back).is_none());
+    }
+    for (front, len) in [(101, 0), (0, 101), (1, 100), (65_536, 0), (0, 65_536)] {
+        assert!(!packet.narrow(front, len));
+    }
+    assert_eq!(contents(&packet), octets(0, 100), "refusals change nothing");
+
+    let data = packet.grow(headroom, tailroom).unwrap();
+    assert_eq!(data[HEADROOM..][..100], octets(0, 100));
+    data[..HEADROOM].fill(1);
+    assert_eq!((packet.headroom(), packet.tailroom(), packet.len()), (0, 0, HEADROOM + ROOM));
+    assert!(packet.narrow(HEADROOM, 100));
+    assert_eq!(contents(&packet), octets(0, 100));
+    assert!(packet.narrow(100, 0) && packet.is_empty());
+
+    let mut chain = chain_of(&pool, &[&[1; 10], &[2; 10]]);
+    assert!(chain.grow(1, 1).is_none() && !chain.narrow(0, 5), "not of several segments");
+    let mut shared = self::packet(&pool, &octets(0, 10));
+    let _clone = shared.clone_indirect(&pool).unwrap();
+    assert!(shared.grow(1, 0).is_none(), "not when somebody else reads it");
+}
+
+#[test]
 fn write_replaces_and_clear_frees_the_tail() {
     let pool = pool("write");
     let mut packet = chain_of(&pool, &[&[1; 10], &[2; 10], &[3; 10]]);

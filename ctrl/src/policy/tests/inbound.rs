@@ -37,7 +37,7 @@ fn protect(profile: &str, remote: &str) -> String {
 
 /// What is asked of GRE from `remote`: by name of the tunnel.
 fn asked(scene: &Scene, remote: &str, key: Option<u32>) -> (String, Protection) {
-    let found = scene.compiled.tables.tunnels.find(ip("198.51.100.1"), ip(remote), key);
+    let found = scene.compiled.tables.tunnels.find(ip("198.51.100.1").into(), ip(remote).into(), key);
     let (tunnel, protection) = match found {
         TunnelMatch::Peer(tunnel, peer) => (tunnel, peer.protection),
         TunnelMatch::Stranger(tunnel) => (tunnel, tunnel.protection),
@@ -163,6 +163,7 @@ fn an_sa_admits_what_its_policies_select_seen_from_the_other_side() {
     assert!(admits(0x1001, "10.4.0.1", "10.1.0.1", (443, 5000)));
     assert!(!admits(0x1002, "10.2.0.1", "10.1.0.1", (443, 5000)), "of another profile");
     let sa = inbound(&scene, 0x1000);
-    assert_eq!((sa.local, sa.remote, sa.profile), (ip("198.51.100.1"), ip(PEER), 1));
+    let ends = (ip("198.51.100.1").into(), ip(PEER).into());
+    assert_eq!(((sa.local, sa.remote), sa.profile), (ends, 1));
     assert!(!sa.allows_gre && !sa.udp && sa.esn);
 }

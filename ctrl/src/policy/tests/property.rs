@@ -216,8 +216,9 @@ fn check_routes(world: &World, scene: &Scene, number: usize, tunnel: &RandomTunn
 
 fn check_inbound(world: &World, scene: &Scene, number: usize, tunnel: &RandomTunnel) {
     let key = Some(u32::try_from(number + 1).unwrap());
+    let hub = ip("198.51.100.1").into();
     for nbma in tunnel.peers() {
-        let found = scene.compiled.tables.tunnels.find(ip("198.51.100.1"), ip(nbma), key);
+        let found = scene.compiled.tables.tunnels.find(hub, ip(nbma).into(), key);
         let TunnelMatch::Peer(_, peer) = found else { panic!("{found:?}") };
         let expected = match world.must(tunnel, nbma) {
             Must::Clear => Protection::Clear,
@@ -231,7 +232,7 @@ fn check_inbound(world: &World, scene: &Scene, number: usize, tunnel: &RandomTun
     if !tunnel.is_mgre {
         return;
     }
-    let found = scene.compiled.tables.tunnels.find(ip("198.51.100.1"), ip("192.0.2.99"), key);
+    let found = scene.compiled.tables.tunnels.find(hub, ip("192.0.2.99").into(), key);
     let TunnelMatch::Stranger(of) = found else { panic!("{found:?}") };
     if tunnel.protection.is_some() {
         assert!(matches!(of.protection, Protection::Required { .. }));

@@ -191,7 +191,7 @@ fn broadcasts() {
         &hub().replace("role = \"overlay\"", "role = \"overlay\"\ndirected_broadcast = true"),
     );
     let Some(Adjacency::Neighbor(link)) = scene.overlay("10.1.0.255") else { panic!() };
-    assert!(link.is_broadcast() && link.interface == LAN);
+    assert!(link.broadcast && link.interface == LAN);
     assert!(matches!(scene.underlay("198.51.100.255"), Some(Adjacency::Connected { .. })));
 }
 
@@ -235,6 +235,6 @@ fn interfaces_of_vlans() {
     assert_eq!((link.interface, link.len), (vlan, 18));
     assert_eq!(link.header[12..16], [0x81, 0x00, 0, 10]);
     assert_eq!(scene.tunnel("branch"), 3, "tunnels are counted after the ports");
-    let neighbor = scene.compiled.tables.neighbors[&(vlan, ip("10.1.10.254"))];
+    let neighbor = scene.compiled.tables.neighbors[&(vlan, ip("10.1.10.254").into())];
     assert!(matches!(scene.at(neighbor), Adjacency::Neighbor(link) if link.interface == vlan));
 }

@@ -354,8 +354,8 @@ impl Site {
         self.inbound.push(Arc::new(InboundSa {
             slot: peer.into(),
             spi: spi(peer, self.number),
-            local: nbma(self.number, self.link.underlay_v6),
-            remote: nbma(peer, self.link.underlay_v6),
+            local: nbma(self.number, self.link.underlay_v6).into(),
+            remote: nbma(peer, self.link.underlay_v6).into(),
             udp: esp.udp,
             mode: esp.mode,
             esn: esp.esn,
@@ -437,7 +437,9 @@ impl Site {
             overlay: fib(&self.overlay_v4, &self.overlay_v6),
             underlay: fib(&self.underlay_v4, &[]),
             adjacencies: Arc::new(self.adjacencies.clone()),
-            neighbors: Arc::new(self.neighbors.iter().copied().collect()),
+            neighbors: Arc::new(
+                self.neighbors.iter().map(|((on, a), index)| ((*on, (*a).into()), *index)).collect(),
+            ),
             tunnels: Arc::new(TunnelMap::new(self.tunnels.clone(), self.peers.clone())),
             sas: Arc::new(SaTable::new(
                 self.inbound.iter().cloned(),

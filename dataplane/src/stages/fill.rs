@@ -1,0 +1,176 @@
+//! What a template leaves open: lengths, identification, sequence numbers, checksums and the ESP
+//! trailer, written into a packet that already begins with its template.
+
+use wire::{IpProto, checksum, esp};
+
+use crate::drops::DropReason;
+use crate::packet::Packet;
+use crate::tables::encap::{ESP_IV, ESP_TRAILER, Encap, ICV};
+
+/// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
+const TOS_CONTROL: u8 = 0xc0;
+/// DF in the word of flags and fragment offset.
+const DF: u16 = 0x4000;
+const IP4_LEN: usize = 20;
+const IP6_LEN: usize = 40;
+
+/// What the outer headers take from the inner packet.
+pub(super) struct Inner {
+    pub(super) octets: usize,
+    tos: u8,
+    /// Flags and fragment offset as far as the outer header may copy them.
+    df: u16,
+    ip_next_header: u8,
+}
+
+impl Inner {
+    #[inline(always)]
+    pub(super) fn of(packet: &Packet) -> Self {
+        let data = packet.mbuf.data();
+        let octets = packet.mbuf.len();
+        match data {
+            [first, tos, _, _, _, _, high, low, ..] if first >> 4 == 4 => {
+                let df = u16::from_be_bytes([*high, *low]) & DF;
+                Inner { tos: *tos, df, ip_next_header: 4, octets }
+            }
+            [first, second, ..] if first >> 4 == 6 => {
+                Inner { tos: first << 4 | second >> 4, df: DF, ip_next_header: 41, octets }
+            }
+            _ => Inner { tos: TOS_CONTROL, df: 0, ip_next_header: 0, octets },
+        }
+    }
+}
+
+/// What an ESP header numbers a packet by.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sealing {
+    pub(super) sequence: u64,
+    pub(super) iv: u64,
+}
+
+/// Octets behind the inner packet: padding, pad length, next header and ICV (RFC 4303 section 2.4).
+#[inline(always)]
+pub(super) fn tail_len(encap: &Encap, inner: &Inner) -> u16 {
+    let header = usize::from(encap.len) - usize::from(encap.esp) - ESP_IV;
+    let pad = esp::padding_for(header + inner.octets, esp::ALIGN);
+    PADS[pad % esp::ALIGN] + TRAILER_ICV
+}
+
+/// Lengths of padding as a number of the type that buffers are measured in.
+const PADS: [u16; esp::ALIGN] = [0, 1, 2, 3];
+const TRAILER_ICV: u16 = 2 + 16;
+const _: () = assert!(TRAILER_ICV as usize == ESP_TRAILER + ICV);
+
+/// Writes what [`tail_len`] made room for, but for the ICV.
+#[inline(always)]
+pub(super) fn trailer(
+    data: &mut [u8],
+    tail: u16,
+    encap: &Encap,
+    inner: &Inner,
+) -> Result<(), DropReason> {
+    let pad = usize::from(tail - TRAILER_ICV);
+    let next_header = match encap.next_header {
+        0 => IpProto(inner.ip_next_header),
+        gre_or_ip => IpProto(gre_or_ip),
+    };
+    let start = data.len() - usize::from(tail);
+    esp::write_trailer(&mut data[start..], 0, pad, next_header).map_err(|_| DropReason::NoRoom)?;
+    Ok(())
+}
+
+/// GRE: protocol, sequence number, and the checksum over header and `payload` octets.
+#[inline(always)]
+pub(super) fn gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, payload: usize) {
+    let at = usize::from(encap.gre);
+    let len = usize::from(encap.len);
+    data[at + 2..at + 4].copy_from_slice(&protocol.to_be_bytes());
+    if encap.gre_fields.sequence {
+        data[len - 4..len].copy_from_slice(&sequence.to_be_bytes());
+    }
+    if encap.gre_fields.checksum {
+        let sum = checksum::of(&data[at..len + payload]);
+        data[at + 4..at + 6].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// ESP: low half of the sequence number, and the IV; the length of UDP in front of it.
+#[inline(always)]
+pub(super) fn esp(data: &mut [u8], encap: &Encap, sealing: Sealing) {
+    let at = usize::from(encap.esp);
+    let header = &mut data[at..at + ESP_IV];
+    let [_, _, _, _, low @ ..] = sealing.sequence.to_be_bytes();
+    header[4..8].copy_from_slice(&low);
+    header[8..].copy_from_slice(&sealing.iv.to_be_bytes());
+    if encap.udp != 0 {
+        // The checksum stays zero (RFC 3948 section 2.1).
+        let udp = usize::from(encap.udp);
+        let length = length(data.len() - udp).to_be_bytes();
+        data[udp + 4..udp + 6].copy_from_slice(&length);
+    }
+}
+
+/// The outer IP header; the packet ends with `data`. With `offloaded`, the port does the checksum.
+#[inline(always)]
+pub(super) fn outer_ip(
+    data: &mut [u8],
+    encap: &Encap,
+    inner: &Inner,
+    (id, flow_label): (u16, u32),
+    offloaded: bool,
+) {
+    let at = usize::from(encap.ip);
+    let octets = data.len() - at;
+    if encap.outer_v6 {
+        return ip6(&mut data[at..], encap, inner, octets, flow_label);
+    }
+    let (tos, octets) = (outer_tos(encap, inner), length(octets));
+    let df = inner.df & encap.df_keep | encap.df_set;
+    let header = &mut data[at..at + IP4_LEN];
+    header[1] = tos;
+    header[2..4].copy_from_slice(&octets.to_be_bytes());
+    header[4..6].copy_from_slice(&id.to_be_bytes());
+    header[6..8].copy_from_slice(&df.to_be_bytes());
+    if !offloaded {
+        // The template's sum, and the words that differ from packet to packet.
+        let sum = encap.ip_sum.word(tos.into()).word(octets).word(id).word(df);
+        header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
+    }
+}
+
+/// The IP header of a GRE packet that goes into tunnel mode, and ends where the ESP trailer begins.
+pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u16) {
+    let at = usize::from(encap.inner);
+    let octets = usize::from(encap.len) + inner.octets - at;
+    if encap.outer_v6 {
+        return ip6(&mut data[at..], encap, inner, octets, 0);
+    }
+    let df = inner.df & encap.df_keep | encap.df_set;
+    let header = &mut data[at..at + IP4_LEN];
+    header[1] = outer_tos(encap, inner);
+    header[2..4].copy_from_slice(&length(octets).to_be_bytes());
+    header[4..6].copy_from_slice(&id.to_be_bytes());
+    header[6..8].copy_from_slice(&df.to_be_bytes());
+    let sum = checksum::of(header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn ip6(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, flow_label: u32) {
+    let word = 6 << 28 | u32::from(outer_tos(encap, inner)) << 20 | flow_label;
+    header[..4].copy_from_slice(&word.to_be_bytes());
+    header[4..6].copy_from_slice(&length(octets - IP6_LEN).to_be_bytes());
+}
+
+/// DSCP as the template says; ECN is copied, the normal mode of RFC 6040 section 4.1.
+#[inline(always)]
+fn outer_tos(encap: &Encap, inner: &Inner) -> u8 {
+    inner.tos & encap.tos_keep | encap.tos_set
+}
+
+/// A length as it is on the wire. The MTU of a template leaves room for all its headers within
+/// 65 535 octets.
+#[inline(always)]
+fn length(octets: usize) -> u16 {
+    debug_assert!(octets <= usize::from(u16::MAX));
+    u16::try_from(octets).unwrap_or(u16::MAX)
+}
