@@ -5,13 +5,13 @@
 use dpdk::Mbuf;
 use wire::ecn::{self, Ecn};
 use wire::gre::{self, Protocol};
-use wire::{IpProto, ip4, ip6};
+use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::gre_decap;
-use crate::ip::{IpFacts, check_v4, inner_reason};
+use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
 use crate::tables::tunnel::{Protection, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
@@ -27,7 +27,11 @@ pub struct GreDecap;
 
 impl Stage for GreDecap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        out.sort(input, |packet| decap(context, packet));
+        let mut last = None;
+        out.sort(input, |packet| match plain(context, &mut last, packet) {
+            Some(output) => Ok(output),
+            None => decap(context, packet),
+        });
     }
 }
 
@@ -40,7 +44,86 @@ struct Header {
     sequence: Option<u32>,
 }
 
+/// What the packet before belonged to: its addresses and key, and what was found for them.
+type Last<'a> = Option<((Addr, Addr, Option<u32>), TunnelMatch<'a>)>;
+
+/// Decapsulates what nearly every packet is: from a known peer, with no GRE field but the key, and
+/// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
+/// and whatever is wrong: [`decap`] decides, and of these it would do the same.
 #[inline(always)]
+fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Option<usize> {
+    let tables = context.tables;
+    let data = packet.mbuf.data();
+    let start = usize::from(packet.meta.l4);
+    let (local, remote) = outer_addresses(tables, packet).ok()?;
+    let (key, end) = match *data.get(start..)?.first_chunk::<8>()? {
+        [0, 0, 8, 0, ..] => (None, start + gre::HEADER_LEN),
+        [0x20, 0, 8, 0, a, b, c, d] => {
+            (Some(u32::from_be_bytes([a, b, c, d])), start + gre::HEADER_LEN + 4)
+        }
+        _ => return None,
+    };
+    let found = match last {
+        Some((ends, found)) if *ends == (local, remote, key) => *found,
+        _ => last.insert(((local, remote, key), tables.tunnels.find(local, remote, key))).1,
+    };
+    let TunnelMatch::Peer(tunnel, peer) = found else { return None };
+    let inner = plain::Packet::new(data.get(end..)?)?;
+    let (src, dst) = (inner.src(), inner.dst());
+    let local = |bits| tables.interfaces.is_underlay_local(Addr::v4(bits));
+    let ordinary = inner.verify_checksum()
+        && is_plain_v4(src)
+        && is_plain_v4(dst)
+        && inner.protocol() != IpProto::GRE
+        && is_unmarked(inner.traffic_class(), packet.meta.outer_tos)
+        && !local(src)
+        && !local(dst);
+    if !ordinary || check_protection(tables, packet, peer.protection).is_err() {
+        return None;
+    }
+    let (octets, total_len) = (data.len() - end, inner.total_len());
+    // It fits: `plain::Packet::new` looked.
+    let _ = packet.mbuf.narrow(end, total_len.into());
+    packet.meta.ether_type = Protocol::IPV4.0;
+    packet.meta.destination = dst;
+    tunnelled(packet, tunnel, Some(peer));
+    arrived(context, packet, (tunnel, peer), octets);
+    Some(gre_decap::IP)
+}
+
+/// Whether the outer header says nothing about congestion that the inner one does not say.
+#[inline(always)]
+fn is_unmarked(inner_tos: u8, outer_tos: u8) -> bool {
+    let outer = Ecn::of(outer_tos);
+    outer == Ecn::NotEct || outer == Ecn::of(inner_tos)
+}
+
+/// Notes the tunnel that a packet came out of.
+#[inline(always)]
+fn tunnelled(packet: &mut Packet, tunnel: &Tunnel, peer: Option<&Peer>) {
+    packet.meta.interface = tunnel.interface;
+    packet.meta.in_peer = peer.map_or(crate::packet::NONE, |peer| peer.adjacency);
+    packet.meta.flags.set(Flags::TUNNELLED);
+    packet.meta.flags.clear(Flags::UNDERLAY);
+}
+
+/// Notes and counts an IP packet, from here on like any other, that came with `octets`.
+#[inline(always)]
+fn arrived(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    (tunnel, peer): (&Tunnel, &Peer),
+    octets: usize,
+) {
+    packet.meta.layer = Layer::Ip;
+    packet.meta.mss = tunnel.mss;
+    if context.spread {
+        packet.meta.lane = packet.flow();
+    }
+    peer.received[context.core].count(octets);
+}
+
+#[inline(never)]
 fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
     let tables = context.tables;
     let (local, remote) = outer_addresses(tables, packet)?;
@@ -54,11 +137,8 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
     };
     check_protection(tables, packet, peer.map_or(tunnel.protection, |peer| peer.protection))?;
     check_sequence(tunnel, peer, &header)?;
-    packet.meta.interface = tunnel.interface;
-    packet.meta.in_peer = peer.map_or(crate::packet::NONE, |peer| peer.adjacency);
     packet.meta.ether_type = header.protocol.0;
-    packet.meta.flags.set(Flags::TUNNELLED);
-    packet.meta.flags.clear(Flags::UNDERLAY);
+    tunnelled(packet, tunnel, peer);
     match (header.protocol, peer) {
         (Protocol::IPV4, Some(peer)) => {
             let data = packet.mbuf.data().get(header.end..).ok_or(DropReason::InnerLength)?;
@@ -91,7 +171,6 @@ fn outer_addresses(tables: &Tables, packet: &Packet) -> Result<(Addr, Addr), Dro
     Ok((packet.dst().into(), packet.src().into()))
 }
 
-#[inline(always)]
 fn header(data: &[u8], start: usize) -> Result<Header, DropReason> {
     let data = data.get(start..).ok_or(DropReason::GreTruncated)?;
     let packet = gre::Packet::new_checked(data).map_err(|error| match error {
@@ -144,7 +223,6 @@ fn punt(packet: &mut Packet, start: usize, reason: PuntReason) -> Result<usize, 
     Ok(gre_decap::PUNT)
 }
 
-#[inline(never)]
 fn inner_v6(
     context: &Context<'_>,
     packet: &mut Packet,
@@ -159,7 +237,6 @@ fn inner_v6(
 
 /// Checks the inner packet, which begins at `start`, and prepares it for routing. `outer` is our
 /// address and the peer's.
-#[inline(always)]
 fn inner(
     context: &Context<'_>,
     packet: &mut Packet,
@@ -187,13 +264,8 @@ fn inner(
     }
     let outer_tos = packet.meta.outer_tos;
     ecn_from(&mut packet.mbuf, facts.traffic_class, outer_tos)?;
-    packet.meta.layer = Layer::Ip;
-    packet.meta.mss = tunnel.mss;
     packet.meta.destination = facts.dst.v4_bits();
-    if context.spread {
-        packet.meta.lane = packet.flow();
-    }
-    peer.received[context.core].count(octets);
+    arrived(context, packet, (tunnel, peer), octets);
     Ok(gre_decap::IP)
 }
 

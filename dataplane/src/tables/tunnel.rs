@@ -1,5 +1,6 @@
 //! Tunnels as received packets find them: by outer addresses and key.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -81,11 +82,20 @@ impl LastSequence {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PeerKey {
     local: Addr,
     remote: Addr,
     key: Option<u32>,
+}
+
+/// One word for the three, as peers differ by their address and strangers cannot add any.
+impl Hash for PeerKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let key = self.key.map_or(0, |key| u64::from(key) << 1 | 1);
+        state.write_u64(self.remote.fold() ^ self.local.fold().rotate_left(17) ^ key);
+    }
 }
 
 /// All tunnels.
