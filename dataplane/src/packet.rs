@@ -41,9 +41,17 @@ impl Packet {
     /// out where somebody needs it, which most packets never meet.
     #[inline]
     pub fn flow(&self) -> u32 {
+        self.flow_at(0)
+    }
+
+    /// The same where the IP header begins at `offset`.
+    #[inline]
+    pub(crate) fn flow_at(&self, offset: usize) -> u32 {
         // What the port hashed of a tunnelled packet were the outer headers.
-        let hashed = if self.meta.flags.has(Flags::TUNNELLED) { None } else { self.mbuf.rss_hash() };
-        hashed.unwrap_or_else(|| flow::hash(self.mbuf.data()))
+        let hashed =
+            if self.meta.flags.has(Flags::TUNNELLED) { None } else { self.mbuf.rss_hash() };
+        let packet = self.mbuf.data().get(offset..).unwrap_or_default();
+        hashed.unwrap_or_else(|| flow::hash(packet))
     }
 }
 

@@ -129,7 +129,8 @@ impl Gateway {
     /// Asks for the next hop that a packet waits for.
     fn resolve(&mut self, packet: Packet, now: Instant) {
         let adjacency = packet.meta.adjacency;
-        let destination = IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst.into()).ok();
+        let destination =
+            IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst.into()).ok();
         let next_hop = match (self.memory.indices.key(adjacency), destination) {
             (Some(AdjacencyKey::Connected(interface)), Some(address)) => {
                 Some((*interface, address))

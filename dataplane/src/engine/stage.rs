@@ -14,9 +14,6 @@ use super::message::Event;
 /// Most outputs that a stage may have.
 pub const OUTPUTS_MAX: usize = 5;
 
-/// Packets that are fetched into the first-level cache ahead of those that are looked at.
-const PREFETCH: usize = 8;
-
 /// A step of the packet path, placed on one core. It may keep state; nobody else sees it.
 pub trait Stage: Send {
     /// Takes every packet of `input` and puts each in exactly one place of `out`. Stages that
@@ -102,13 +99,7 @@ impl Outputs {
         mut decide: impl FnMut(&mut Packet) -> Result<usize, DropReason>,
     ) {
         self.verdicts.clear();
-        let mut rest = &mut burst[..];
-        while !rest.is_empty() {
-            let (block, later) = rest.split_at_mut(rest.len().min(PREFETCH));
-            later.iter().take(PREFETCH).for_each(|packet| packet.mbuf.prefetch());
-            self.verdicts.extend(block.iter_mut().map(|packet| Verdict::of(decide(packet))));
-            rest = later;
-        }
+        self.verdicts.extend(burst.iter_mut().map(|packet| Verdict::of(decide(packet))));
         let Some(first) = self.verdicts.first().copied() else { return };
         // Compared without a branch for each, so that many are compared at once.
         let together = self.verdicts.iter().fold(0, |unlike, v| unlike | (v.0 ^ first.0)) == 0;

@@ -111,7 +111,7 @@ fn plain<'a>(
     packet.meta.destination = destination;
     Some(match underlay {
         None => Ok(overlay(context, packet, hash)),
-        Some(plain) => plain.dispatch(tables, packet).map(output_of),
+        Some(plain) => plain.dispatch(context, packet).map(output_of),
     })
 }
 
@@ -274,8 +274,7 @@ fn transit(
     packet: &mut Packet,
     facts: &IpFacts,
 ) -> Result<usize, DropReason> {
-    let policy =
-        interface.policy.and_then(|index| context.tables.policies.get(index as usize));
+    let policy = interface.policy.and_then(|index| context.tables.policies.get(index as usize));
     let policy = policy.ok_or(DropReason::UnderlayTransit)?;
     // Rules are written as seen outbound.
     match policy.classify(&facts.flow_key(packet.mbuf.data()).reversed()) {

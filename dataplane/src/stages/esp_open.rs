@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use aead::{Aad, OpenJob};
 use arrayvec::ArrayVec;
-use wire::esp::{self, EspTrailerError};
 use wire::IpProto;
+use wire::esp::{self, EspTrailerError};
 
 use crate::drops::DropReason;
 use crate::engine::message::Event;

@@ -55,7 +55,13 @@ fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) ->
     let tables = context.tables;
     let data = packet.mbuf.data();
     let start = usize::from(packet.meta.l4);
-    let (local, remote) = outer_addresses(tables, packet).ok()?;
+    let (local, remote) = if packet.meta.layer == Layer::Gre {
+        let sa = tables.sas.inbound(packet.meta.sa)?;
+        (sa.local, sa.remote)
+    } else {
+        let outer = plain::Packet::new(data)?;
+        (Addr::v4(outer.dst()), Addr::v4(outer.src()))
+    };
     let (key, end) = match *data.get(start..)?.first_chunk::<8>()? {
         [0, 0, 8, 0, ..] => (None, start + gre::HEADER_LEN),
         [0x20, 0, 8, 0, a, b, c, d] => {
@@ -157,7 +163,6 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
 
 /// Our address and the peer's: from the header in front of GRE, or from the SA, which vouches for
 /// them.
-#[inline(always)]
 fn outer_addresses(tables: &Tables, packet: &Packet) -> Result<(Addr, Addr), DropReason> {
     if packet.meta.layer == Layer::Gre {
         let sa = tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
@@ -314,3 +319,6 @@ fn mark(mbuf: &mut Mbuf, combined: Ecn, inner_tos: u8) -> Result<(), DropReason>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

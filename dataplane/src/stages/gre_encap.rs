@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use dpdk::{Mbuf, TxRequest};
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
@@ -16,6 +15,7 @@ use crate::packet::{Layer, NONE, Packet};
 use crate::stages::fill::{self, Inner, Sealing};
 use crate::stages::rewrite::halves;
 use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
+use dpdk::{Mbuf, TxRequest};
 
 /// Octets of the outer IPv4 header: templates have no options.
 const IP4_LEN: u16 = 20;
@@ -89,28 +89,17 @@ impl GreEncap {
             _ => return Err(DropReason::Unresolved),
         };
         let inner = Inner::of(packet);
-        let flow_label = if encap.outer_v6 { packet.flow() & 0xf_ffff } else { 0 };
         let sealing = self.number(encap, &inner, context)?;
         let tail = if encap.esp != 0 { fill::tail_len(encap, &inner) } else { 0 };
         self.identification = self.identification.wrapping_add(self.stride);
-        let id = self.identification;
+        let (id, protocol) = (self.identification, packet.meta.ether_type);
         let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
-        encap.write_to(data);
-        if encap.gre != 0 {
-            let sequence = self.gre_sequence(encap, packet.meta.adjacency);
-            fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets);
-        }
-        if encap.inner != 0 {
-            fill::tunnelled_ip(data, encap, &inner, id);
-        }
         if encap.esp != 0 {
             fill::trailer(data, tail, encap, &inner)?;
-            fill::esp(data, encap, sealing);
         }
         let outer_len = data.len() - usize::from(encap.ip);
-        fill::outer_ip(data, encap, &inner, (id, flow_label), encap.tx_checksum);
-        if encap.tx_checksum && !request_checksum(&mut packet.mbuf, encap) {
-            return Err(DropReason::NoRoom);
+        if !encap.plain || !fill::plain(data, encap, &inner, (id, protocol), sealing) {
+            self.headers(packet, encap, &inner, sealing)?;
         }
         encap.sent[context.core].count(inner.octets);
         packet.meta.layer = Layer::Ethernet;
@@ -126,6 +115,37 @@ impl GreEncap {
         } else {
             Ok(gre_encap::TX)
         }
+    }
+
+    /// The headers of a packet that has room for them already.
+    #[inline(never)]
+    fn headers(
+        &mut self,
+        packet: &mut Packet,
+        encap: &Encap,
+        inner: &Inner,
+        sealing: Sealing,
+    ) -> Result<(), DropReason> {
+        let front = usize::from(encap.len);
+        let flow_label = if encap.outer_v6 { packet.flow_at(front) & 0xf_ffff } else { 0 };
+        let id = self.identification;
+        let data = packet.mbuf.data_mut().ok_or(DropReason::NoRoom)?;
+        encap.write_to(data);
+        if encap.gre != 0 {
+            let sequence = self.gre_sequence(encap, packet.meta.adjacency);
+            fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets);
+        }
+        if encap.inner != 0 {
+            fill::tunnelled_ip(data, encap, inner, id);
+        }
+        if encap.esp != 0 {
+            fill::esp(data, encap, sealing);
+        }
+        fill::outer_ip(data, encap, inner, (id, flow_label), encap.tx_checksum);
+        if encap.tx_checksum && !request_checksum(&mut packet.mbuf, encap) {
+            return Err(DropReason::NoRoom);
+        }
+        Ok(())
     }
 
     fn install(&mut self, sa: Arc<OutboundSa>, context: &mut Context<'_>) {

@@ -120,11 +120,7 @@ fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
 
 /// Follows an adjacency to where it ends.
 #[inline(always)]
-fn send(
-    context: &Context<'_>,
-    packet: &mut Packet,
-    adjacency: u32,
-) -> Result<usize, DropReason> {
+fn send(context: &Context<'_>, packet: &mut Packet, adjacency: u32) -> Result<usize, DropReason> {
     let tables = context.tables;
     packet.meta.adjacency = adjacency;
     for _ in 0..DEPTH_MAX {

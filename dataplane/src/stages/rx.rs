@@ -26,7 +26,7 @@ impl Stage for Rx {
         let received = self.queue.burst(&mut self.received, self.burst);
         out.made(received as i64);
         for mbuf in self.received.drain(..) {
-            mbuf.prefetch_mbuf();
+            mbuf.prefetch();
             let mut packet = Packet::new(mbuf);
             packet.meta.port = self.port;
             out.push(rx::OUT, packet);

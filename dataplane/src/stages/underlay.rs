@@ -6,6 +6,7 @@ use wire::{IpProto, ip4, plain, udp};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
+use crate::engine::stage::Context;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Packet, PuntReason};
 use crate::tables::Tables;
@@ -47,16 +48,18 @@ impl Plain {
     #[inline(always)]
     pub(super) fn dispatch(
         self,
-        tables: &Tables,
+        context: &Context<'_>,
         packet: &mut Packet,
     ) -> Result<Verdict, DropReason> {
         packet.meta.flags.set(Flags::UNDERLAY);
         packet.meta.outer_tos = self.traffic_class;
         packet.meta.l4 = PLAIN_LEN;
         if self.is_esp {
-            return esp(tables, packet, (self.src, self.dst));
+            return esp(context.tables, packet, (self.src, self.dst));
         }
-        packet.meta.lane = pair_lane(self.src, self.dst);
+        if context.spread {
+            packet.meta.lane = pair_lane(self.src, self.dst);
+        }
         Ok(Verdict::Gre)
     }
 }
@@ -141,7 +144,10 @@ fn esp(
 }
 
 /// Lane of clear GRE: by outer addresses, so that a tunnel's packets stay in order.
-#[expect(clippy::cast_possible_truncation, reason = "the upper bits of a product are the mixed ones")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the upper bits of a product are the mixed ones"
+)]
 #[inline(always)]
 fn pair_lane(src: Addr, dst: Addr) -> u32 {
     (src.fold() >> 32) as u32 ^ ((dst.fold() >> 32) as u32).rotate_left(7)

@@ -8,6 +8,7 @@
 //! ```
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use wire::checksum::Sum;
@@ -20,6 +21,10 @@ use super::sa::SaMode;
 /// Longest template: VLAN-tagged Ethernet, IPv6, UDP, ESP with IV, IPv6, GRE with all fields.
 pub const TEMPLATE_MAX: usize = 18 + 40 + 8 + 16 + 40 + 16;
 
+/// What [`Encap::write_plain`] copies at a time.
+pub const HALF: usize = 32;
+/// Lengths of plain templates.
+pub const PLAIN: Range<usize> = HALF..2 * HALF;
 /// Octets of the ESP header and the explicit IV of AES-GCM (RFC 4106 section 3).
 pub const ESP_IV: usize = 16;
 /// Octets of the ICV of AES-GCM.
@@ -177,6 +182,9 @@ pub struct Encap {
     pub gre_fields: GreSpec,
     /// Outer header is IPv6.
     pub outer_v6: bool,
+    /// IPv4, then ESP, GRE with a key at most, or both: no field but these differs from packet to
+    /// packet, and the header has [`PLAIN`] octets.
+    pub plain: bool,
     /// The port fills in the checksum of the outer header, which is IPv4.
     pub tx_checksum: bool,
     /// The outer TOS or traffic class is the inner one's bits of `tos_keep`, and `tos_set`.
@@ -226,20 +234,20 @@ fn ip_len(v6: bool) -> usize {
 impl Encap {
     /// Copies the template to the start of `data`, which is at least as long.
     ///
-    /// Nearly every template has 32 to 64 octets: two copies of fixed length, which overlap, are
-    /// several times cheaper than one of a length that the compiler does not know.
     #[inline]
     pub fn write_to(&self, data: &mut [u8]) {
-        const HALF: usize = 32;
         let len = usize::from(self.len);
-        let (header, template) = (&mut data[..len], &self.template[..len]);
-        match (header.first_chunk_mut::<HALF>(), template.first_chunk::<HALF>()) {
-            (Some(to), Some(from)) if len <= 2 * HALF => *to = *from,
-            _ => return header.copy_from_slice(template),
-        }
-        if let (Some(to), Some(from)) = (header.last_chunk_mut(), template.last_chunk::<HALF>()) {
-            *to = *from;
-        }
+        data[..len].copy_from_slice(&self.template[..len]);
+    }
+
+    /// The same for a [`plain`](Self::plain) template: two copies of fixed length, which overlap,
+    /// are several times cheaper than one of a length that the compiler does not know.
+    #[inline(always)]
+    pub fn write_plain(&self, data: &mut [u8; 2 * HALF]) {
+        let second = usize::from(self.len) % HALF;
+        let (to, from) = (&mut data[second..second + HALF], &self.template[second..second + HALF]);
+        to.copy_from_slice(from);
+        data[..HALF].copy_from_slice(&self.template[..HALF]);
     }
 
     /// Lays the template out. `spec.local` and `spec.remote` must be of one family.
@@ -265,6 +273,7 @@ impl Encap {
             gre: 0,
             gre_fields: gre,
             outer_v6,
+            plain: false,
             tx_checksum: spec.link.tx_checksum && !outer_v6,
             next_header: 0,
             slot: spec.esp.map_or(crate::packet::NONE, |esp| esp.slot),
@@ -285,6 +294,10 @@ impl Encap {
             sent: spec.sent.clone(),
         };
         encap.lay_out(spec);
+        let fields = [outer_v6, encap.tx_checksum, gre.checksum, gre.sequence];
+        encap.plain = !fields.contains(&true)
+            && (encap.udp, encap.inner) == (0, 0)
+            && PLAIN.contains(&usize::from(encap.len));
         encap
     }
 

@@ -9,9 +9,9 @@ use dataplane::engine::topology::StageKind;
 use dataplane::tables::encap::GreSpec;
 
 use crate::support::frame::{self, ESP, GRE, Ip, UDP, gre, seal_header, udp, udp_packet};
+use crate::support::gateway::Gateway;
 use crate::support::rng::Rng;
 use crate::support::site::oracle_sa;
-use crate::support::gateway::Gateway;
 use crate::support::{Esp, Lab, Layout, Link, Site};
 
 /// Calls `run` with one seed after the other, as long as the environment says.
@@ -120,8 +120,7 @@ fn batch(rng: &mut Rng, site: &Site, round: u64, towards: bool) -> Vec<Vec<u8>> 
             }
         };
         let packet = if packet.is_empty() { vec![0] } else { packet };
-        let frame =
-            if towards { site.underlay_frame(&packet) } else { site.host_frame(&packet) };
+        let frame = if towards { site.underlay_frame(&packet) } else { site.host_frame(&packet) };
         match rng.below(16) {
             0 => mutated(rng, frame),
             1 => {

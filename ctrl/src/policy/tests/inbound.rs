@@ -37,7 +37,8 @@ fn protect(profile: &str, remote: &str) -> String {
 
 /// What is asked of GRE from `remote`: by name of the tunnel.
 fn asked(scene: &Scene, remote: &str, key: Option<u32>) -> (String, Protection) {
-    let found = scene.compiled.tables.tunnels.find(ip("198.51.100.1").into(), ip(remote).into(), key);
+    let found =
+        scene.compiled.tables.tunnels.find(ip("198.51.100.1").into(), ip(remote).into(), key);
     let (tunnel, protection) = match found {
         TunnelMatch::Peer(tunnel, peer) => (tunnel, peer.protection),
         TunnelMatch::Stranger(tunnel) => (tunnel, tunnel.protection),

@@ -438,7 +438,10 @@ impl Site {
             underlay: fib(&self.underlay_v4, &[]),
             adjacencies: Arc::new(self.adjacencies.clone()),
             neighbors: Arc::new(
-                self.neighbors.iter().map(|((on, a), index)| ((*on, (*a).into()), *index)).collect(),
+                self.neighbors
+                    .iter()
+                    .map(|((on, a), index)| ((*on, (*a).into()), *index))
+                    .collect(),
             ),
             tunnels: Arc::new(TunnelMap::new(self.tunnels.clone(), self.peers.clone())),
             sas: Arc::new(SaTable::new(

@@ -1,0 +1,165 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use proptest::prelude::*;
+use wire::{MacAddr, ip4};
+
+use super::*;
+use crate::counters::traffic;
+use crate::tables::encap::{DfPolicy, DscpPolicy, EncapSpec, EspSpec, GreSpec};
+use crate::tables::sa::SaMode;
+use crate::tables::{Interface, L2Rewrite, Role};
+
+fn link(vlan: Option<u16>) -> L2Rewrite {
+    let interface = Interface {
+        index: 1,
+        port: 1,
+        vlan,
+        role: Role::Underlay,
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        mtu: 1500,
+        addresses_v4: Vec::new(),
+        addresses_v6: Vec::new(),
+        tx_checksum: false,
+        policy: None,
+    };
+    L2Rewrite::new(&interface, MacAddr([2, 0, 0, 0, 0, 2]))
+}
+
+/// A plain template: GRE with or without a key, in clear or under ESP, or ESP alone.
+fn encap() -> impl Strategy<Value = Encap> {
+    let dscp = prop_oneof![Just(DscpPolicy::Copy), (0u8..64).prop_map(DscpPolicy::Fixed)];
+    let df = prop_oneof![Just(DfPolicy::Copy), Just(DfPolicy::Set), Just(DfPolicy::Clear)];
+    let stack = any::<(Option<Option<u32>>, Option<u32>)>();
+    let ends = any::<(u32, u32, u8, Option<u16>)>();
+    (ends, dscp, df, stack).prop_map(|((local, remote, ttl, vlan), dscp, df, (key, spi))| {
+        let ends = (local.into(), remote.into());
+        let mode = if key.is_some() { SaMode::Transport } else { SaMode::Tunnel };
+        let spi = if key.is_none() { spi.or(Some(7)) } else { spi };
+        Encap::new(&EncapSpec {
+            dscp,
+            df,
+            ttl,
+            ..spec(
+                ends,
+                key.map(|key| GreSpec { key, checksum: false, sequence: false }),
+                spi.map(|spi| EspSpec { slot: 0, spi, mode, udp: None }),
+                vlan.map(|id| id & 0xfff),
+            )
+        })
+    })
+}
+
+fn spec(
+    (local, remote): (Ipv4Addr, Ipv4Addr),
+    gre: Option<GreSpec>,
+    esp: Option<EspSpec>,
+    vlan: Option<u16>,
+) -> EncapSpec {
+    let ends = (IpAddr::V4(local), IpAddr::V4(remote));
+    EncapSpec {
+        interface: 2,
+        link: link(vlan),
+        local: ends.0,
+        remote: ends.1,
+        inner: ends,
+        ttl: 64,
+        dscp: DscpPolicy::Copy,
+        df: DfPolicy::Copy,
+        esp,
+        gre,
+        mtu: None,
+        path_mtu: 1500,
+        fragment_after: false,
+        clamp_mss: false,
+        lane: None,
+        sent: traffic(1),
+    }
+}
+
+/// An IPv4 header, and what else there may be.
+fn inner_packet() -> impl Strategy<Value = Vec<u8>> {
+    (any::<bool>(), proptest::collection::vec(any::<u8>(), 20..200)).prop_map(|(v4, mut packet)| {
+        packet[0] = if v4 { 0x45 } else { packet[0] };
+        packet
+    })
+}
+
+/// What `gre_encap` has when it comes here: room before and behind the packet.
+fn laid_out(encap: &Encap, packet: &[u8], tail: u16) -> Vec<u8> {
+    let mut data = vec![0xa5; usize::from(encap.len)];
+    data.extend(packet);
+    data.extend(vec![0x5a; tail.into()]);
+    data
+}
+
+fn inner_of(packet: &[u8]) -> Inner {
+    let ip = ip4::Packet::new_quoted(packet).ok();
+    Inner {
+        octets: packet.len(),
+        tos: packet[1],
+        df: u16::from_be_bytes([packet[6], packet[7]]) & DF,
+        ip_next_header: if ip.is_some() { 4 } else { 0 },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// A plain template is written at once, and octet for octet as one is that is not.
+    #[test]
+    fn plain_headers_are_those_written_one_by_one(
+        encap in encap(),
+        packet in inner_packet(),
+        id: u16,
+        protocol: u16,
+        sequence: u64,
+        iv: u64,
+    ) {
+        prop_assert!(encap.plain);
+        let inner = inner_of(&packet);
+        let sealing = Sealing { sequence, iv };
+        let tail = if encap.esp != 0 { tail_len(&encap, &inner) } else { 0 };
+        let mut at_once = laid_out(&encap, &packet, tail);
+        let mut one_by_one = at_once.clone();
+
+        let written = plain(&mut at_once, &encap, &inner, (id, protocol), sealing);
+        prop_assert_eq!(written, at_once.len() >= 64);
+        encap.write_to(&mut one_by_one);
+        if encap.gre != 0 {
+            gre(&mut one_by_one, &encap, protocol, 0, inner.octets);
+        }
+        if encap.esp != 0 {
+            esp(&mut one_by_one, &encap, sealing);
+        }
+        outer_ip(&mut one_by_one, &encap, &inner, (id, 0), false);
+        if written {
+            prop_assert_eq!(&at_once, &one_by_one);
+        }
+        let ip = usize::from(encap.ip);
+        let header = ip4::Packet::new_checked(&one_by_one[ip..]).unwrap();
+        prop_assert!(header.verify_checksum());
+        prop_assert_eq!(usize::from(header.total_len()), one_by_one.len() - ip);
+        prop_assert_eq!(&one_by_one[encap.len.into()..][..packet.len()], &packet[..]);
+    }
+}
+
+/// The usual stacks are plain, so that the shortcut is the way of most packets.
+#[test]
+fn usual_stacks_are_plain() {
+    let ends = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+    let gre = |key| Some(GreSpec { key, checksum: false, sequence: false });
+    let esp =
+        |mode, udp: bool| Some(EspSpec { slot: 0, spi: 1, mode, udp: udp.then_some((4500, 4500)) });
+    let plain = |gre, esp, vlan| Encap::new(&spec(ends, gre, esp, vlan)).plain;
+    for vlan in [None, Some(5)] {
+        for esp in [None, esp(SaMode::Transport, false)] {
+            assert!(plain(gre(None), esp, vlan));
+            assert!(plain(gre(Some(42)), esp, vlan));
+        }
+        assert!(plain(None, esp(SaMode::Tunnel, false), vlan), "IPsec alone");
+    }
+    assert!(!plain(gre(None), esp(SaMode::Tunnel, false), None));
+    assert!(!plain(gre(None), esp(SaMode::Transport, true), None));
+    let checksum = Some(GreSpec { key: None, checksum: true, sequence: false });
+    assert!(!plain(checksum, None, None));
+}
