@@ -13,8 +13,18 @@ const PACKAGES: &str =
 
 /// What is linked: the core libraries. EAL loads the poll-mode drivers from its own folder; only
 /// `rte_net_ring` is linked by name, for `rte_eth_from_rings`.
-const LIBRARIES: [&str; 6] =
-    ["rte_net_ring", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal"];
+const LIBRARIES: [&str; 7] = [
+    "rte_net_ring",
+    "rte_ethdev",
+    "rte_cryptodev",
+    "rte_mbuf",
+    "rte_mempool",
+    "rte_ring",
+    "rte_eal",
+];
+
+/// What is compiled, and what bindgen reads.
+const SHIM: [&str; 4] = ["src/shim.h", "src/shim.c", "src/crypto.h", "src/crypto.c"];
 
 /// Every function that the `dpdk` crate calls, static inline ones as `shim_*`.
 const FUNCTIONS: &[&str] = &[
@@ -27,6 +37,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_thread_unregister",
     "rte_dev_probe",
     "rte_dev_remove",
+    "rte_eal_hotplug_remove",
     "rte_eth_iterator_(init|next|cleanup)",
     "rte_eth_dev_owner_(new|set)",
     "rte_eth_dev_info_get",
@@ -46,7 +57,14 @@ const FUNCTIONS: &[&str] = &[
     "rte_pktmbuf_clone",
     "rte_mempool_free",
     "rte_mempool_(in_use|avail)_count",
-    "rte_ring_(create|free)",
+    "rte_ring_(create|free|lookup)",
+    "rte_dev_name",
+    "rte_cryptodev_(is_valid_dev|info_get|socket_id)",
+    "rte_cryptodev_(configure|queue_pair_setup|start|stop|close)",
+    "rte_cryptodev_sym_get_private_session_size",
+    "rte_cryptodev_sym_session_(pool_create|free)",
+    // Tests only: a driver that fails, or keeps no order.
+    "rte_cryptodev_add_(enq|deq)_callback",
 ];
 
 const CONSTANTS: &[&str] = &[
@@ -59,8 +77,9 @@ const CONSTANTS: &[&str] = &[
 ];
 
 fn main() {
-    println!("cargo:rerun-if-changed=src/shim.h");
-    println!("cargo:rerun-if-changed=src/shim.c");
+    for file in SHIM {
+        println!("cargo:rerun-if-changed={file}");
+    }
     println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
 
     let library = pkg_config::Config::new()
@@ -71,7 +90,8 @@ fn main() {
     let flags = compiler_flags();
 
     let mut shim = cc::Build::new();
-    shim.file("src/shim.c").warnings(true).extra_warnings(true);
+    shim.files(SHIM.iter().filter(|file| file.ends_with(".c")));
+    shim.warnings(true).extra_warnings(true);
     for flag in &flags {
         shim.flag(flag);
     }
@@ -107,7 +127,7 @@ fn compiler_flags() -> Vec<String> {
 
 fn generate(flags: &[String], to: &Path) {
     let mut builder = bindgen::builder()
-        .header("src/shim.h")
+        .headers(SHIM.iter().copied().filter(|file| file.ends_with(".h")))
         .clang_args(flags)
         .layout_tests(true)
         .derive_default(true)
@@ -116,6 +136,8 @@ fn generate(flags: &[String], to: &Path) {
         .merge_extern_blocks(true)
         // Only ever handled by pointer.
         .opaque_type("rte_mempool|rte_ring|rte_device|rte_eth_dev|rte_class|rte_bus|rte_devargs")
+        // Only the C side looks into these.
+        .opaque_type("rte_crypto_op|rte_crypto_sym_op|rte_cryptodev_capabilities")
         // rustc rejects a packed type that holds an aligned one (E0588).
         .opaque_type("rte_arp_.*|rte_gtp_.*|rte_l2tpv2_.*");
     for name in FUNCTIONS {

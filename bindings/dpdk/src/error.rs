@@ -17,7 +17,7 @@ impl fmt::Display for Errno {
     }
 }
 
-/// Why an operation on the EAL, a pool, a port or a ring failed.
+/// Why an operation on the EAL, a pool, a port, a ring or a crypto device failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -71,6 +71,35 @@ pub enum Error {
     /// The device exists, but is no network device.
     #[error("device {0:?} has no Ethernet port")]
     NoEthernetPort(String),
+    /// The device exists, but is no crypto device, or one for public keys only.
+    #[error("device {0:?} is no crypto device for symmetric keys")]
+    NoCryptoDevice(String),
+    /// The crypto device cannot do what ESP needs.
+    #[error(
+        "crypto device {device:?} ({driver}) does no AES-GCM with a key of {key_len} octets and \
+         {aad_len} of AAD"
+    )]
+    NoAesGcm {
+        /// The device.
+        device: String,
+        /// Its driver.
+        driver: String,
+        /// Octets of the key.
+        key_len: usize,
+        /// Octets of AAD.
+        aad_len: usize,
+    },
+    /// The crypto device wants room in each packet that drivers of ports do not leave.
+    #[error("crypto device {0:?} needs room around packets, which they do not have")]
+    NeedsRoom(String),
+    /// The crypto device has as many sessions as it was attached for.
+    #[error("all {max} sessions of crypto device {device:?} are in use")]
+    NoSession {
+        /// The device.
+        device: String,
+        /// How many it was attached for.
+        max: u32,
+    },
     /// A running port cannot be stopped or started anew while its queues are in use.
     #[error("port {0:?} cannot stop: queues of it are still held")]
     QueuesHeld(String),

@@ -1,4 +1,5 @@
-//! Safe, owning wrappers over DPDK: EAL, mempools, mbufs, ports, queues, rings, core threads.
+//! Safe, owning wrappers over DPDK: EAL, mempools, mbufs, ports, queues, rings, core threads,
+//! crypto devices.
 //!
 //! Ownership follows the packet. An [`Mbuf`] is moved from pool to queue to ring and freed when
 //! dropped; a [`Port`], its queues and its [`Mempool`] keep each other alive; everything keeps the
@@ -10,6 +11,7 @@
 //! - Memory of a pool is given back only when every packet of it has come home.
 
 mod burst;
+pub mod crypto;
 mod eal;
 mod error;
 mod lcore;

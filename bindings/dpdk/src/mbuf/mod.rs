@@ -392,6 +392,12 @@ impl Mbuf {
         Self(raw)
     }
 
+    /// The pointer that DPDK knows the packet by. [`Self::from_raw`] makes it a packet again.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut sys::rte_mbuf {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
     #[inline]
     fn first(&self) -> Segment {
         // SAFETY: the packet is live and owned by `self`; no `Segment` outlives the calls here.

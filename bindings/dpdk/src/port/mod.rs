@@ -348,7 +348,7 @@ fn find(devargs: &CString) -> Option<u16> {
 }
 
 /// The text behind a pointer that DPDK gave; empty if there is none.
-fn text(raw: *const c_char) -> String {
+pub(crate) fn text(raw: *const c_char) -> String {
     if ptr::eq(raw, ptr::null()) {
         return String::new();
     }
@@ -357,4 +357,4 @@ fn text(raw: *const c_char) -> String {
 }
 
 /// Longer device strings are mistakes.
-const DEVARGS_SIZE: usize = 512;
+pub(crate) const DEVARGS_SIZE: usize = 512;
