@@ -18,6 +18,7 @@ mod lcore;
 mod mbuf;
 mod mempool;
 mod port;
+mod prefetch;
 mod queue;
 mod ring;
 
@@ -29,5 +30,6 @@ pub use mempool::{Mempool, MempoolConfig, RX_HEADROOM};
 pub use port::{
     Granted, Link, Port, PortConfig, PortInfo, PortStats, Queues, RxOffloads, TxOffloads,
 };
+pub use prefetch::prefetch;
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{RingReceiver, RingSender, mbuf_ring};

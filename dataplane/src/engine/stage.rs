@@ -14,6 +14,10 @@ use super::message::Event;
 /// Most outputs that a stage may have.
 pub const OUTPUTS_MAX: usize = 5;
 
+/// Packets that are looked at together, ahead of their turn: as many as a core can have cache
+/// misses outstanding.
+pub const AHEAD: usize = 16;
+
 /// A step of the packet path, placed on one core. It may keep state; nobody else sees it.
 pub trait Stage: Send {
     /// Takes every packet of `input` and puts each in exactly one place of `out`. Stages that
@@ -100,6 +104,35 @@ impl Outputs {
     ) {
         self.verdicts.clear();
         self.verdicts.extend(burst.iter_mut().map(|packet| Verdict::of(decide(packet))));
+        self.hand_on(burst);
+    }
+
+    /// The same, for what is looked up in tables that do not fit a cache: `ahead` sees each few
+    /// packets before those in front of them are decided, so that it can fetch what `decide` will
+    /// look at. Both get `state`.
+    #[inline]
+    pub fn sort_ahead<S>(
+        &mut self,
+        burst: &mut Vec<Packet>,
+        state: &mut S,
+        mut ahead: impl FnMut(&S, &[Packet]),
+        mut decide: impl FnMut(&mut S, &mut Packet) -> Result<usize, DropReason>,
+    ) {
+        self.verdicts.clear();
+        ahead(state, &burst[..burst.len().min(AHEAD)]);
+        let mut rest = &mut burst[..];
+        while !rest.is_empty() {
+            let (block, later) = rest.split_at_mut(rest.len().min(AHEAD));
+            ahead(state, &later[..later.len().min(AHEAD)]);
+            self.verdicts.extend(block.iter_mut().map(|p| Verdict::of(decide(state, p))));
+            rest = later;
+        }
+        self.hand_on(burst);
+    }
+
+    /// Puts a burst where its verdicts say.
+    #[inline]
+    fn hand_on(&mut self, burst: &mut Vec<Packet>) {
         let Some(first) = self.verdicts.first().copied() else { return };
         // Compared without a branch for each, so that many are compared at once.
         let together = self.verdicts.iter().fold(0, |unlike, v| unlike | (v.0 ^ first.0)) == 0;

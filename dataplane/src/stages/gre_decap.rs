@@ -2,6 +2,7 @@
 //!
 //! NHRP is punted before any look-up of the peer: a first registration comes from a stranger.
 
+use arrayvec::ArrayVec;
 use dpdk::Mbuf;
 use wire::ecn::{self, Ecn};
 use wire::gre::{self, Protocol};
@@ -9,7 +10,7 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage};
+use crate::engine::stage::{AHEAD, Context, Outputs, Stage};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
@@ -28,10 +29,23 @@ pub struct GreDecap;
 impl Stage for GreDecap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         let mut last = None;
-        out.sort(input, |packet| match plain(context, &mut last, packet) {
-            Some(output) => Ok(output),
-            None => decap(context, packet),
-        });
+        if context.tables.tunnels.is_small() {
+            return out.sort(input, |packet| decide(context, &mut last, packet));
+        }
+        let ahead = |_: &Last<'_>, packets: &[Packet]| fetch(context, packets);
+        out.sort_ahead(input, &mut last, ahead, |last, packet| decide(context, last, packet));
+    }
+}
+
+#[inline(always)]
+fn decide<'a>(
+    context: &Context<'a>,
+    last: &mut Last<'a>,
+    packet: &mut Packet,
+) -> Result<usize, DropReason> {
+    match plain(context, last, packet) {
+        Some(output) => Ok(output),
+        None => decap(context, packet),
     }
 }
 
@@ -45,7 +59,9 @@ struct Header {
 }
 
 /// What the packet before belonged to: its addresses and key, and what was found for them.
-type Last<'a> = Option<((Addr, Addr, Option<u32>), TunnelMatch<'a>)>;
+type Last<'a> = Option<(Ends, TunnelMatch<'a>)>;
+/// Our address, the peer's, and the key.
+type Ends = (Addr, Addr, Option<u32>);
 
 /// Decapsulates what nearly every packet is: from a known peer, with no GRE field but the key, and
 /// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
@@ -54,24 +70,10 @@ type Last<'a> = Option<((Addr, Addr, Option<u32>), TunnelMatch<'a>)>;
 fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Option<usize> {
     let tables = context.tables;
     let data = packet.mbuf.data();
-    let start = usize::from(packet.meta.l4);
-    let (local, remote) = if packet.meta.layer == Layer::Gre {
-        let sa = tables.sas.inbound(packet.meta.sa)?;
-        (sa.local, sa.remote)
-    } else {
-        let outer = plain::Packet::new(data)?;
-        (Addr::v4(outer.dst()), Addr::v4(outer.src()))
-    };
-    let (key, end) = match *data.get(start..)?.first_chunk::<8>()? {
-        [0, 0, 8, 0, ..] => (None, start + gre::HEADER_LEN),
-        [0x20, 0, 8, 0, a, b, c, d] => {
-            (Some(u32::from_be_bytes([a, b, c, d])), start + gre::HEADER_LEN + 4)
-        }
-        _ => return None,
-    };
+    let (ends, end) = plain_ends(tables, packet)?;
     let found = match last {
-        Some((ends, found)) if *ends == (local, remote, key) => *found,
-        _ => last.insert(((local, remote, key), tables.tunnels.find(local, remote, key))).1,
+        Some((before, found)) if *before == ends => *found,
+        _ => last.insert((ends, tables.tunnels.find(ends.0, ends.1, ends.2))).1,
     };
     let TunnelMatch::Peer(tunnel, peer) = found else { return None };
     let inner = plain::Packet::new(data.get(end..)?)?;
@@ -95,6 +97,44 @@ fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) ->
     tunnelled(packet, tunnel, Some(peer));
     arrived(context, packet, (tunnel, peer), octets);
     Some(gre_decap::IP)
+}
+
+/// Our address, the peer's, and the key, and where the payload begins, if that is IPv4 behind a
+/// header with no field but the key.
+#[inline(always)]
+fn plain_ends(tables: &Tables, packet: &Packet) -> Option<(Ends, usize)> {
+    let data = packet.mbuf.data();
+    let start = usize::from(packet.meta.l4);
+    let (local, remote) = if packet.meta.layer == Layer::Gre {
+        let sa = tables.sas.inbound(packet.meta.sa)?;
+        (sa.local, sa.remote)
+    } else {
+        let outer = plain::Packet::new(data)?;
+        (Addr::v4(outer.dst()), Addr::v4(outer.src()))
+    };
+    match *data.get(start..)?.first_chunk::<8>()? {
+        [0, 0, 8, 0, ..] => Some(((local, remote, None), start + gre::HEADER_LEN)),
+        [0x20, 0, 8, 0, a, b, c, d] => {
+            let key = u32::from_be_bytes([a, b, c, d]);
+            Some(((local, remote, Some(key)), start + gre::HEADER_LEN + 4))
+        }
+        _ => None,
+    }
+}
+
+/// Fetches the peers of packets, then their counters.
+fn fetch(context: &Context<'_>, packets: &[Packet]) {
+    let mut peers = ArrayVec::<&Peer, AHEAD>::new();
+    for packet in packets {
+        if let Some(((local, remote, key), _)) = plain_ends(context.tables, packet)
+            && let Some(peer) = context.tables.tunnels.fetch(local, remote, key)
+        {
+            peers.push(peer);
+        }
+    }
+    for peer in peers {
+        dpdk::prefetch(&peer.received[context.core]);
+    }
 }
 
 /// Whether the outer header says nothing about congestion that the inner one does not say.

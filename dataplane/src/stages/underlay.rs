@@ -132,7 +132,8 @@ fn esp(
         return Err(DropReason::EspUnaligned);
     }
     let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
-    let sa = tables.sas.by_spi(spi).ok_or(DropReason::UnknownSpi)?;
+    let slot = tables.sas.slot_of(spi).ok_or(DropReason::UnknownSpi)?;
+    let sa = tables.sas.inbound(slot).ok_or(DropReason::UnknownSpi)?;
     let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
     // Behind a NAT the source may change; the SA's owner decides once the packet is authentic.
     if sa.local != dst || sa.udp != udp || (sa.remote != src && !udp) {

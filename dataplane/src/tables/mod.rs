@@ -6,6 +6,7 @@
 pub mod adjacency;
 pub mod encap;
 pub mod fib;
+mod index;
 pub mod interface;
 pub mod multicast;
 pub mod policy;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aead::Key;
 
-use super::FastMap;
+use super::index::HashIndex;
 use super::policy::Policy;
 use crate::addr::Addr;
 use crate::counters::SaCounters;
@@ -88,7 +88,8 @@ pub struct OutboundSa {
 /// All SAs.
 #[derive(Debug, Default, Clone)]
 pub struct SaTable {
-    by_spi: FastMap<u32, u32>,
+    /// Slots by SPI.
+    by_spi: HashIndex,
     inbound: Vec<Option<Arc<InboundSa>>>,
     outbound: Vec<Option<Arc<OutboundSa>>>,
 }
@@ -100,11 +101,13 @@ impl SaTable {
         outbound: impl IntoIterator<Item = Arc<OutboundSa>>,
     ) -> Self {
         let mut table = SaTable::default();
+        let mut spis = Vec::new();
         for sa in inbound {
-            table.by_spi.insert(sa.spi, sa.slot);
+            spis.push((hash(sa.spi), sa.slot));
             let slot = sa.slot;
             put(&mut table.inbound, slot, sa);
         }
+        table.by_spi = HashIndex::new(&spis);
         for sa in outbound {
             let slot = sa.slot;
             put(&mut table.outbound, slot, sa);
@@ -112,10 +115,11 @@ impl SaTable {
         table
     }
 
-    /// The inbound SA of this SPI.
-    #[inline]
-    pub fn by_spi(&self, spi: u32) -> Option<&InboundSa> {
-        self.inbound(*self.by_spi.get(&spi)?)
+    /// The slot of the inbound SA of this SPI.
+    #[inline(always)]
+    pub fn slot_of(&self, spi: u32) -> Option<u32> {
+        // Different SPIs have different hashes and tags.
+        self.by_spi.find(hash(spi), |_| true)
     }
 
     /// The inbound SA in this slot.
@@ -129,6 +133,12 @@ impl SaTable {
     pub fn outbound(&self, slot: u32) -> Option<&OutboundSa> {
         self.outbound.get(slot as usize)?.as_deref()
     }
+}
+
+/// The SPI itself for a tag, and mixed bits above it for a slot.
+#[inline(always)]
+fn hash(spi: u32) -> u64 {
+    u64::from(spi.wrapping_mul(0x9e37_79b1)) << 32 | u64::from(spi)
 }
 
 fn put<T>(slots: &mut Vec<Option<Arc<T>>>, slot: u32, sa: Arc<T>) {

@@ -1,11 +1,11 @@
 //! Tunnels as received packets find them: by outer addresses and key.
 
-use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::FastMap;
+use super::index::HashIndex;
 use crate::addr::Addr;
 use crate::counters::Traffic;
 
@@ -82,30 +82,41 @@ impl LastSequence {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct PeerKey {
-    local: Addr,
+/// Peers that stay in the second-level cache with their counters: looking ahead costs more there
+/// than it saves.
+const FEW: usize = 4096;
+
+/// What selects a tunnel beside the peer: our address, and the key.
+type End = (Addr, Option<u32>);
+
+/// A peer where a look-up finds it: one cache line.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Known {
     remote: Addr,
-    key: Option<u32>,
+    peer: Peer,
 }
 
-/// One word for the three, as peers differ by their address and strangers cannot add any.
-impl Hash for PeerKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let key = self.key.map_or(0, |key| u64::from(key) << 1 | 1);
-        state.write_u64(self.remote.fold() ^ self.local.fold().rotate_left(17) ^ key);
-    }
-}
+const _: () = assert!(size_of::<Known>() == 64);
 
 /// All tunnels.
 #[derive(Debug, Default, Clone)]
 pub struct TunnelMap {
     tunnels: Vec<Tunnel>,
-    peers: FastMap<PeerKey, Peer>,
-    multipoint: FastMap<(Addr, Option<u32>), u16>,
+    /// Of each tunnel.
+    ends: Vec<End>,
+    peers: Vec<Known>,
+    by_ends: HashIndex,
+    multipoint: FastMap<End, u16>,
     /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel.
     pairs: FastMap<(Addr, Option<Addr>), Option<u32>>,
+}
+
+#[inline(always)]
+fn hash(local: Addr, remote: Addr, key: Option<u32>) -> u64 {
+    let key = key.map_or(0, |key| u64::from(key) << 1 | 1);
+    let mixed = remote.fold() ^ local.fold().rotate_left(17) ^ key;
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ mixed >> 32
 }
 
 /// What a received GRE packet belongs to.
@@ -124,32 +135,61 @@ pub enum TunnelMatch<'a> {
 }
 
 impl TunnelMap {
-    /// Builds the look-ups. `peers` gives the far end's address and the peer.
+    /// Builds the look-ups. `peers` gives the far end's address and the peer; of peers with the same
+    /// addresses and key, the last one counts.
     pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(IpAddr, Peer)>) -> Self {
-        let mut map = TunnelMap { tunnels, ..TunnelMap::default() };
+        let end = |tunnel: &Tunnel| (tunnel.local.into(), tunnel.key);
+        let ends = tunnels.iter().map(end).collect();
+        let mut map = TunnelMap { tunnels, ends, ..TunnelMap::default() };
         for (index, tunnel) in (0u16..).zip(&map.tunnels) {
             if tunnel.multipoint {
                 map.multipoint.insert((tunnel.local.into(), tunnel.key), index);
                 map.pairs.insert((tunnel.local.into(), None), tunnel.key);
             }
         }
-        for (remote, peer) in peers {
-            let tunnel = &map.tunnels[usize::from(peer.tunnel)];
-            let (local, remote) = (tunnel.local.into(), remote.into());
-            map.pairs.insert((local, Some(remote)), tunnel.key);
-            let key = PeerKey { local, remote, key: tunnel.key };
-            map.peers.insert(key, peer);
+        let mut entries = Vec::with_capacity(peers.len());
+        for ((remote, peer), number) in peers.into_iter().zip(0..) {
+            let (local, key) = map.ends[usize::from(peer.tunnel)];
+            let remote = remote.into();
+            map.pairs.insert((local, Some(remote)), key);
+            map.peers.push(Known { remote, peer });
+            entries.push((hash(local, remote, key), number));
         }
+        // The last one counts: it is to be found first.
+        entries.reverse();
+        map.by_ends = HashIndex::new(&entries);
         map
     }
 
     /// The tunnel and peer of a packet from `remote` to `local` with this key.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, local: Addr, remote: Addr, key: Option<u32>) -> TunnelMatch<'_> {
-        if let Some(peer) = self.peers.get(&PeerKey { local, remote, key }) {
-            return TunnelMatch::Peer(&self.tunnels[usize::from(peer.tunnel)], peer);
+        let is_it = |number: u32| {
+            let known = &self.peers[number as usize];
+            known.remote == remote && self.ends[usize::from(known.peer.tunnel)] == (local, key)
+        };
+        match self.by_ends.find(hash(local, remote, key), is_it) {
+            Some(number) => {
+                let peer = &self.peers[number as usize].peer;
+                TunnelMatch::Peer(&self.tunnels[usize::from(peer.tunnel)], peer)
+            }
+            None => self.find_stranger(local, remote, key),
         }
-        self.find_stranger(local, remote, key)
+    }
+
+    /// Whether all peers stay in a cache by themselves.
+    pub fn is_small(&self) -> bool {
+        self.peers.len() <= FEW
+    }
+
+    /// Fetches what [`find`](Self::find) will look at, and says where, though not whether, the peer
+    /// is.
+    #[inline(always)]
+    pub fn fetch(&self, local: Addr, remote: Addr, key: Option<u32>) -> Option<&Peer> {
+        let number = self.by_ends.find(hash(local, remote, key), |_| true)?;
+        let known = &self.peers[number as usize];
+        dpdk::prefetch(known);
+        Some(&known.peer)
     }
 
     #[cold]

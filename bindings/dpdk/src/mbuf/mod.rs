@@ -14,7 +14,7 @@ use dpdk_sys as sys;
 
 pub use self::offload::{Checksum, TxRequest};
 use self::segment::Segment;
-use crate::Mempool;
+use crate::{Mempool, prefetch};
 
 /// A packet, owned. Dropping it gives its mbufs back to their pools.
 ///
@@ -134,13 +134,13 @@ impl Mbuf {
     /// that: call [`Self::prefetch_mbuf`] some packets before.
     #[inline]
     pub fn prefetch(&self) {
-        prefetch(self.first().start());
+        prefetch::address(self.first().start());
     }
 
     /// Asks the processor to fetch what DPDK notes about the packet.
     #[inline]
     pub fn prefetch_mbuf(&self) {
-        prefetch(self.0.as_ptr().cast());
+        prefetch::address(self.0.as_ptr().cast());
     }
 }
 
@@ -450,16 +450,4 @@ impl fmt::Debug for Segments<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone().map(<[u8]>::len)).finish()
     }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint; it faults for no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }

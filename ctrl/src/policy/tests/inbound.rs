@@ -49,7 +49,8 @@ fn asked(scene: &Scene, remote: &str, key: Option<u32>) -> (String, Protection) 
 }
 
 fn inbound(scene: &Scene, spi: u32) -> &InboundSa {
-    scene.compiled.tables.sas.by_spi(spi).unwrap()
+    let sas = &scene.compiled.tables.sas;
+    sas.inbound(sas.slot_of(spi).unwrap()).unwrap()
 }
 
 const TRANSPORT: Protection = Protection::Required { profile: 0 };

@@ -1,0 +1,20 @@
+//! Hints to the processor about what will be read soon.
+
+/// Asks the processor to fetch the cache line in which `value` begins.
+#[inline(always)]
+pub fn prefetch<T>(value: &T) {
+    address(std::ptr::from_ref(value).cast());
+}
+
+/// The same of any address.
+#[inline(always)]
+pub(crate) fn address(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint; it faults for no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
