@@ -64,8 +64,9 @@ pub fn total(shards: &[Traffic]) -> (u64, u64) {
     })
 }
 
-/// What an SA has done; written by the core that owns it.
+/// What an SA has done; written by the core that owns it. One cache line.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct SaCounters {
     /// Packets and octets accepted or sent.
     pub traffic: TrafficCounts,

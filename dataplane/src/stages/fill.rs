@@ -1,9 +1,8 @@
 //! What a template leaves open: lengths, identification, sequence numbers, checksums and the ESP
 //! trailer, written into a packet that already begins with its template.
 
-use wire::{IpProto, checksum, esp};
+use wire::{checksum, esp};
 
-use crate::drops::DropReason;
 use crate::packet::Packet;
 use crate::tables::encap::{ESP_IV, ESP_TRAILER, Encap, ICV};
 
@@ -61,22 +60,23 @@ const PADS: [u16; esp::ALIGN] = [0, 1, 2, 3];
 const TRAILER_ICV: u16 = 2 + 16;
 const _: () = assert!(TRAILER_ICV as usize == ESP_TRAILER + ICV);
 
-/// Writes what [`tail_len`] made room for, but for the ICV.
+/// Padding of 0 to 3 octets with the pad length behind it, as one word in little-endian order.
+const TRAILERS: [u64; esp::ALIGN] = [0, 0x01_01, 0x02_02_01, 0x03_03_02_01];
+
+/// Writes what [`tail_len`] made room for, but for the ICV, whose place may hold anything.
 #[inline(always)]
-pub(super) fn trailer(
-    data: &mut [u8],
-    tail: u16,
-    encap: &Encap,
-    inner: &Inner,
-) -> Result<(), DropReason> {
-    let pad = usize::from(tail - TRAILER_ICV);
+pub(super) fn trailer(data: &mut [u8], tail: u16, encap: &Encap, inner: &Inner) {
+    let pad = usize::from(tail - TRAILER_ICV) % esp::ALIGN;
     let next_header = match encap.next_header {
-        0 => IpProto(inner.ip_next_header),
-        gre_or_ip => IpProto(gre_or_ip),
+        0 => inner.ip_next_header,
+        gre_or_ip => gre_or_ip,
     };
+    let word = TRAILERS[pad] | u64::from(next_header) << (8 * (pad + 1));
     let start = data.len() - usize::from(tail);
-    esp::write_trailer(&mut data[start..], 0, pad, next_header).map_err(|_| DropReason::NoRoom)?;
-    Ok(())
+    // Padding, pad length and next header are five octets at most, and the ICV has sixteen.
+    if let Some(to) = data[start..].first_chunk_mut() {
+        *to = word.to_le_bytes();
+    }
 }
 
 /// GRE: protocol, sequence number, and the checksum over header and `payload` octets.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
@@ -14,6 +15,7 @@ use crate::engine::topology::output::gre_encap;
 use crate::packet::{Layer, NONE, Packet};
 use crate::stages::fill::{self, Inner, Sealing};
 use crate::stages::rewrite::halves;
+use crate::tables::sa::Lifetime;
 use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
 use dpdk::{Mbuf, TxRequest};
 
@@ -29,12 +31,13 @@ pub struct GreEncap {
     stride: u16,
 }
 
-/// Run-time state of an outbound SA.
+/// Run-time state of an outbound SA, apart from what its counters hold: sequence number and octets.
 struct Outbound {
+    counters: Arc<SaCounters>,
+    iv_offset: u64,
+    /// It ends when its sequence number, its octets or the clock reach these.
+    end: Lifetime,
     sa: Arc<OutboundSa>,
-    /// Last sequence number used.
-    sequence: u64,
-    octets: u64,
     expired: bool,
 }
 
@@ -42,32 +45,49 @@ impl Outbound {
     /// Goes on where the SA's last owner stopped, be it this core or another: no matter how often
     /// an SA is installed, its key sees each IV once.
     fn new(sa: Arc<OutboundSa>) -> Self {
-        let sequence = sa.counters.sequence.value();
-        let octets = sa.counters.traffic.octets.value();
-        Outbound { sa, sequence, octets, expired: false }
+        let or_never = |limit: u64| if limit == 0 { u64::MAX } else { limit };
+        let Lifetime { packets, octets, tsc } = sa.lifetime;
+        let end = Lifetime {
+            packets: or_never(packets).min(last_sequence(&sa)),
+            octets: or_never(octets),
+            tsc: or_never(tsc),
+        };
+        let (counters, iv_offset) = (sa.counters.clone(), sa.iv_offset);
+        Outbound { counters, iv_offset, end, sa, expired: false }
     }
 
     /// The next sequence number and its IV, or why there is none. An SA that stopped stays stopped.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, octets: usize, now: u64) -> Result<Sealing, DropReason> {
-        let limit = if self.sa.esn { u64::MAX } else { u64::from(u32::MAX) };
-        let lifetime = &self.sa.lifetime;
-        if self.sequence == limit {
-            return Err(DropReason::SequenceExhausted);
+        let counters = &*self.counters;
+        let sequence = counters.sequence.value();
+        let before = sequence < self.end.packets
+            && counters.traffic.octets.value() < self.end.octets
+            && now < self.end.tsc;
+        if !before {
+            return Err(self.stop(sequence));
         }
-        let over = (lifetime.packets != 0 && self.sequence >= lifetime.packets)
-            || (lifetime.octets != 0 && self.octets >= lifetime.octets)
-            || (lifetime.tsc != 0 && now >= lifetime.tsc);
-        if self.expired || over {
-            return Err(DropReason::SaExpired);
-        }
-        self.sequence += 1;
-        self.octets += octets as u64;
-        self.sa.counters.traffic.count(octets);
-        self.sa.counters.sequence.set(self.sequence);
-        let iv = self.sequence.wrapping_add(self.sa.iv_offset);
-        Ok(Sealing { sequence: self.sequence, iv })
+        let sequence = sequence + 1;
+        counters.traffic.count(octets);
+        counters.sequence.set(sequence);
+        Ok(Sealing { sequence, iv: sequence.wrapping_add(self.iv_offset) })
     }
+
+    #[cold]
+    fn stop(&mut self, sequence: u64) -> DropReason {
+        // Whatever becomes of the counters and the clock.
+        self.end.packets = 0;
+        if sequence == last_sequence(&self.sa) {
+            DropReason::SequenceExhausted
+        } else {
+            DropReason::SaExpired
+        }
+    }
+}
+
+/// The last sequence number of an SA (RFC 4303 sections 2.2 and 2.2.1).
+fn last_sequence(sa: &OutboundSa) -> u64 {
+    if sa.esn { u64::MAX } else { u32::MAX.into() }
 }
 
 impl GreEncap {
@@ -95,7 +115,7 @@ impl GreEncap {
         let (id, protocol) = (self.identification, packet.meta.ether_type);
         let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
         if encap.esp != 0 {
-            fill::trailer(data, tail, encap, &inner)?;
+            fill::trailer(data, tail, encap, &inner);
         }
         let outer_len = data.len() - usize::from(encap.ip);
         if !encap.plain || !fill::plain(data, encap, &inner, (id, protocol), sealing) {
@@ -159,7 +179,7 @@ impl GreEncap {
     }
 
     /// Sequence number and IV under the SA of a template that has one.
-    #[inline]
+    #[inline(always)]
     fn number(
         &mut self,
         encap: &Encap,

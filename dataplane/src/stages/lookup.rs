@@ -50,9 +50,11 @@ impl Lookup {
     fn look_up_v4(&mut self, tables: &Tables, packets: &[Packet]) {
         self.destinations.clear();
         self.destinations.extend(packets.iter().map(|packet| packet.meta.destination));
-        self.next.clear();
-        self.next.resize(self.destinations.len(), None);
-        tables.overlay.v4.lookup_burst(&self.destinations, &mut self.next);
+        if self.next.len() < packets.len() {
+            self.next.resize(packets.len(), None);
+        }
+        let next = &mut self.next[..packets.len()];
+        tables.overlay.v4.lookup_burst(&self.destinations, next);
     }
 }
 

@@ -163,3 +163,24 @@ fn usual_stacks_are_plain() {
     let checksum = Some(GreSpec { key: None, checksum: true, sequence: false });
     assert!(!plain(checksum, None, None));
 }
+
+#[test]
+fn trailers_are_those_of_the_wire_crate() {
+    let ends = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+    let sa = EspSpec { slot: 0, spi: 1, mode: SaMode::Transport, udp: None };
+    let gre = GreSpec { key: None, checksum: false, sequence: false };
+    let encap = Encap::new(&spec(ends, Some(gre), Some(sa), None));
+    for len in 20..60 {
+        let packet = vec![0x45; len];
+        let inner = inner_of(&packet);
+        let tail = tail_len(&encap, &inner);
+        let mut data = laid_out(&encap, &packet, tail);
+        let start = data.len() - usize::from(tail);
+        trailer(&mut data, tail, &encap, &inner);
+        let plaintext = &data[usize::from(encap.gre)..data.len() - ICV];
+        let found = esp::check_trailer(plaintext).unwrap();
+        assert_eq!((found.payload_len, found.next_header.0), (4 + len, 47));
+        assert_eq!(plaintext.len() % 4, 0);
+        assert_eq!(data[..start][usize::from(encap.len)..], packet);
+    }
+}
