@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use dataplane::tables::fib::{Address, Fib, Next, Prefix};
+use dataplane::tables::fib::{Address, Fib, Found, Next, Prefix};
 
 const BURST: usize = 64;
 /// 512 KB of IPv4 addresses: a stream that the prefetchers bring, not a set that caches hold.
@@ -82,7 +82,7 @@ fn single<A: Address>(fib: &Fib<A>, addresses: &[A]) -> f64 {
 }
 
 fn burst<A: Address>(fib: &Fib<A>, addresses: &[A]) -> f64 {
-    let mut out = [None; BURST];
+    let mut out = [Found::default(); BURST];
     per_address(|| {
         for burst in addresses.chunks_exact(BURST) {
             fib.lookup_burst(burst, &mut out);

@@ -16,8 +16,8 @@ use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::lookup;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
-use crate::stages::rewrite::{age, rewrite_l2};
-use crate::tables::fib::Next;
+use crate::stages::rewrite::{age, hop, rewrite_l2};
+use crate::tables::fib::Found;
 use crate::tables::policy::Action;
 use crate::tables::{Adjacency, Encap, L2Rewrite, Tables};
 
@@ -30,16 +30,16 @@ const MSS_V6_LESS: u16 = 20;
 #[derive(Default)]
 pub struct Lookup {
     destinations: Vec<u32>,
-    next: Vec<Option<Next>>,
+    found: Vec<Found>,
 }
 
 impl Stage for Lookup {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         self.look_up_v4(context.tables, input);
-        let mut next = self.next.iter();
+        let mut found = self.found.iter();
         out.sort(input, |packet| {
-            let next = next.next().copied().flatten();
-            route(context, packet, next)
+            let found = found.next().copied().unwrap_or_default();
+            route(context, packet, found)
         });
     }
 }
@@ -50,22 +50,18 @@ impl Lookup {
     fn look_up_v4(&mut self, tables: &Tables, packets: &[Packet]) {
         self.destinations.clear();
         self.destinations.extend(packets.iter().map(|packet| packet.meta.destination));
-        if self.next.len() < packets.len() {
-            self.next.resize(packets.len(), None);
+        if self.found.len() < packets.len() {
+            self.found.resize(packets.len(), Found::default());
         }
-        let next = &mut self.next[..packets.len()];
-        tables.overlay.v4.lookup_burst(&self.destinations, next);
+        let found = &mut self.found[..packets.len()];
+        tables.overlay.v4.lookup_burst(&self.destinations, found);
     }
 }
 
 /// Headers are validated before a packet comes here: by `classify`, by `gre_decap` and `esp_open`
 /// for what was inside a tunnel, and the control thread builds valid ones.
 #[inline]
-fn route(
-    context: &Context<'_>,
-    packet: &mut Packet,
-    next: Option<Next>,
-) -> Result<usize, DropReason> {
+fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Result<usize, DropReason> {
     const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
     packet.meta.layer = Layer::Ip;
     if packet.meta.flags.any(SPECIAL) || packet.meta.ether_type != EtherType::IPV4.0 {
@@ -78,7 +74,7 @@ fn route(
     if Addr::v4(packet.meta.destination).is_group() {
         return Ok(to_group(packet));
     }
-    match next {
+    match found.next() {
         Some(next) => send(context, packet, next.0),
         None => Ok(punt(packet, PuntReason::NoRoute)),
     }
@@ -200,6 +196,10 @@ fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason>
         if l2.broadcast && l2.interface == packet.meta.interface {
             // A broadcast to the subnet it came from: its hosts have it already.
             return Err(DropReason::NoMulticastRule);
+        }
+        let fits = packet.mbuf.len() <= usize::from(l2.mtu);
+        if fits && packet.meta.mss == 0 && hop(packet, l2) {
+            return Ok(lookup::TX);
         }
         if !age(packet) {
             return Ok(punt(packet, PuntReason::TtlExceeded));

@@ -49,6 +49,29 @@ pub(super) fn age(packet: &mut Packet) -> bool {
     }
 }
 
+/// [`age`] and [`rewrite_l2`] at once, for the usual packet: IPv4 from elsewhere to a link without a
+/// tag. `false`, and nothing changed, for others, whose TTL has run out, or who lack the room.
+#[inline(always)]
+pub(super) fn hop(packet: &mut Packet, l2: &L2Rewrite) -> bool {
+    const IPV4: u16 = EtherType::IPV4.0;
+    let usual = packet.meta.ether_type == IPV4 && l2.len == UNTAGGED;
+    let may_age = packet.mbuf.data().get(8).is_some_and(|ttl| *ttl > 1);
+    if !usual || !may_age || packet.meta.flags.has(Flags::ORIGINATED) {
+        return false;
+    }
+    let Some(frame) = packet.mbuf.grow(UNTAGGED.into(), 0) else { return false };
+    let Some((link, ip)) = frame.split_first_chunk_mut::<{ eth::HEADER_LEN }>() else {
+        return false;
+    };
+    // Known to be more than 1.
+    let _ = ip.first_chunk_mut().is_some_and(plain::decrement_ttl);
+    *link = l2.untagged();
+    link[12..].copy_from_slice(&IPV4.to_be_bytes());
+    packet.meta.port = l2.port;
+    packet.meta.layer = Layer::Ethernet;
+    true
+}
+
 /// Where the IP header of a frame begins: behind Ethernet and, if there is one, a VLAN tag.
 pub(super) fn l3_offset(mbuf: &Mbuf) -> usize {
     let tagged = mbuf.data().get(12..14) == Some(&EtherType::VLAN.0.to_be_bytes());

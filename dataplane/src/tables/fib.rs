@@ -53,6 +53,26 @@ impl Next {
     pub const LIMIT: u32 = (1 << 31) - 1;
 }
 
+/// What a burst of look-ups found for one address: the answer as the table holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found(u32);
+
+impl Found {
+    /// Where the route leads; none if no route covers the address.
+    #[inline(always)]
+    #[must_use]
+    pub fn next(self) -> Option<Next> {
+        Entry(self.0).leaf()
+    }
+}
+
+/// Nothing was found, or looked for.
+impl Default for Found {
+    fn default() -> Self {
+        Self(Entry::MISS.0)
+    }
+}
+
 /// Why no table can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildError {
@@ -109,7 +129,7 @@ impl<A: Address> Fib<A> {
     ///
     /// # Panics
     /// If the slices differ in length.
-    pub fn lookup_burst(&self, addresses: &[A], out: &mut [Option<Next>]) {
+    pub fn lookup_burst(&self, addresses: &[A], out: &mut [Found]) {
         assert_eq!(addresses.len(), out.len(), "one result for each address");
         let (bursts, rest) = addresses.as_chunks::<LANES>();
         let (out_bursts, out_rest) = out.as_chunks_mut::<LANES>();
@@ -117,7 +137,7 @@ impl<A: Address> Fib<A> {
             self.lookup_lanes(addresses, out);
         }
         for (address, out) in rest.iter().zip(out_rest) {
-            *out = self.lookup(*address);
+            *out = self.lookup(*address).map_or_else(Found::default, |next| Found(next.0));
         }
     }
 
@@ -135,7 +155,7 @@ impl<A: Address> Fib<A> {
 
     /// `deeper` lists the lanes that are still at a node, and is packed without a branch.
     #[inline]
-    fn lookup_lanes(&self, addresses: &[A; LANES], out: &mut [Option<Next>; LANES]) {
+    fn lookup_lanes(&self, addresses: &[A; LANES], out: &mut [Found; LANES]) {
         let mut entries = [Entry::MISS; LANES];
         let mut deeper = [0_u8; LANES];
         let mut count = 0;
@@ -164,7 +184,7 @@ impl<A: Address> Fib<A> {
             depth += STRIDE;
         }
         for (out, entry) in out.iter_mut().zip(entries) {
-            *out = entry.leaf();
+            *out = Found(entry.0);
         }
     }
 

@@ -35,12 +35,12 @@ fn index(next: Option<Next>) -> Option<u32> {
 /// Single and burst lookups agree with the scan at each of `addresses`.
 fn check<A: Address>(routes: &[(A, u8, u32)], addresses: &[A]) {
     let fib = fib(routes);
-    let mut burst = vec![Some(Next(12_345)); addresses.len()];
+    let mut burst = vec![Found(12_345); addresses.len()];
     fib.lookup_burst(addresses, &mut burst);
     for (&address, next) in addresses.iter().zip(burst) {
         let expected = scan(routes, address);
         assert_eq!(index(fib.lookup(address)), expected, "{address:x?} in {routes:x?}");
-        assert_eq!(index(next), expected, "burst: {address:x?} in {routes:x?}");
+        assert_eq!(index(next.next()), expected, "burst: {address:x?} in {routes:x?}");
     }
 }
 
@@ -172,7 +172,7 @@ fn bursts_of_every_length() {
 #[test]
 #[should_panic(expected = "one result for each address")]
 fn a_burst_without_room_for_its_results_is_a_bug() {
-    fib::<u32>(&[]).lookup_burst(&[1, 2], &mut [None]);
+    fib::<u32>(&[]).lookup_burst(&[1, 2], &mut [Found::default()]);
 }
 
 #[test]
@@ -216,12 +216,12 @@ fn random(state: &mut u64) -> u64 {
 
 fn compare_with_maps<A: Address + Debug>(routes: &[(A, u8, u32)], addresses: &[A]) {
     let (fib, maps) = (fib(routes), Maps::new(routes));
-    let mut burst = vec![None; addresses.len()];
+    let mut burst = vec![Found::default(); addresses.len()];
     fib.lookup_burst(addresses, &mut burst);
     let mut hits = 0;
     for (&address, next) in addresses.iter().zip(burst) {
         let expected = maps.lookup(address);
-        assert_eq!(index(next), expected, "{address:x?}");
+        assert_eq!(index(next.next()), expected, "{address:x?}");
         assert_eq!(index(fib.lookup(address)), expected, "{address:x?}");
         hits += usize::from(expected.is_some());
     }
