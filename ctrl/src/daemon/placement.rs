@@ -2,7 +2,7 @@
 
 use dataplane::engine::plan::{Plan, PlanError, plan};
 use dataplane::engine::topology::{
-    CoreId, PortPlacement, PortSpec, explicit, pipeline, run_to_completion,
+    CoreId, PortPlacement, PortSpec, elephant, explicit, pipeline, run_to_completion,
 };
 
 use crate::config::Layout;
@@ -42,6 +42,7 @@ pub(super) fn place(
     let topology = match layout {
         Layout::RunToCompletion { cores } => run_to_completion(&wanted(cores), ports),
         Layout::Pipeline { cores } => pipeline(&wanted(cores), ports),
+        Layout::Elephant { cores } => elephant(&wanted(cores), ports),
         Layout::Explicit { stages } => {
             let mut cores: Vec<CoreId> = stages.iter().flat_map(|s| s.cores.clone()).collect();
             cores.sort_unstable();

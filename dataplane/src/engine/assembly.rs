@@ -9,6 +9,7 @@ use dpdk::{RxQueue, TxQueue};
 
 use crate::counters::StageCounters;
 use crate::packet::Packet;
+use crate::stages::cipher::{self, Cipher, Client, Lane};
 use crate::stages::{self, Attachment, Parts};
 use crate::tables::Tables;
 
@@ -28,7 +29,8 @@ const PUNTS: usize = 1024;
 /// How workers are made.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Packets that a ring between two cores holds.
+    /// Packets that a ring between two cores holds, and that may wait for what was dealt to
+    /// `cipher`.
     pub ring: usize,
     /// How workers wait.
     pub poll: Poll,
@@ -82,14 +84,25 @@ pub fn assemble(
     tables: &Arc<Tables>,
 ) -> Result<Vec<(Worker, Link)>, MissingQueue> {
     let mut rings = lay_rings(plan, settings.ring);
+    let mut lanes = lay_lanes(plan);
     let mut assembled = Vec::new();
     for (index, program) in plan.programs.iter().enumerate() {
         let (commands, commands_in) = channel(COMMANDS);
         let (events_out, events) = channel(EVENTS);
         let mut punts = None;
         let mut made = Vec::new();
-        for node in &program.nodes {
-            let attachment = attach(plan, node, &mut queues, &mut punts)?;
+        for (place, node) in program.nodes.iter().enumerate() {
+            let place = (program.core, place);
+            let attachment = match node.stage {
+                StageKind::Cipher => {
+                    Attachment::Clients(lanes.clients.remove(&place).unwrap_or_default())
+                }
+                stage if stage.deals() => {
+                    let lanes = lanes.owners.remove(&place).unwrap_or_default();
+                    Attachment::Cipher(Cipher::new(lanes, settings.ring, parts.burst))
+                }
+                _ => attach(plan, node, &mut queues, &mut punts)?,
+            };
             if let Some(stage) = stages::build(node.stage, attachment, parts) {
                 made.push((stage, Arc::<StageCounters>::default()));
             }
@@ -100,7 +113,7 @@ pub fn assemble(
         let (inbound, outbound) = rings.remove(&program.core).unwrap_or_default();
         let wiring = Wiring {
             core: index,
-            spread: plan.programs.len() > 1,
+            spread: !plan.rings.is_empty(),
             inbound,
             outbound,
             commands: commands_in,
@@ -129,6 +142,23 @@ fn lay_rings(plan: &Plan, capacity: usize) -> HashMap<CoreId, Ends> {
         ends.entry(ring.from_core).or_default().1.push((index, producer));
     }
     ends
+}
+
+/// The ends of all lanes, by core and node.
+#[derive(Default)]
+struct Lanes {
+    owners: HashMap<(CoreId, usize), Vec<Lane>>,
+    clients: HashMap<(CoreId, usize), Vec<Client>>,
+}
+
+fn lay_lanes(plan: &Plan) -> Lanes {
+    let mut lanes = Lanes::default();
+    for deal in &plan.deals {
+        let (lane, client) = cipher::lane();
+        lanes.owners.entry((deal.from_core, deal.from_node)).or_default().push(lane);
+        lanes.clients.entry((deal.to_core, deal.to_node)).or_default().push(client);
+    }
+    lanes
 }
 
 fn attach(

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Rings have one producer and one consumer by construction: there is one for each triple of
-//! sending core, receiving core and receiving node, and a core is one thread.
+//! sending core, receiving core and receiving node, and a core is one thread. `cipher` is reached
+//! by lanes: one from each `esp_seal` and `esp_open` to each `cipher` of another core.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ pub struct Plan {
     pub programs: Vec<Program>,
     /// All rings; routes name them by index.
     pub rings: Vec<RingSpec>,
+    /// Who deals to which instance of `cipher`.
+    pub deals: Vec<DealSpec>,
 }
 
 impl Plan {
@@ -163,6 +166,19 @@ pub struct RingSpec {
     pub to_node: usize,
 }
 
+/// A lane from a stage that deals batches to an instance of `cipher`: a ring there and one back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct DealSpec {
+    /// The core that deals.
+    pub from_core: CoreId,
+    /// The node of that core's program, an `esp_seal` or `esp_open`.
+    pub from_node: usize,
+    /// Another core, which works for it.
+    pub to_core: CoreId,
+    /// The `cipher` of that core's program.
+    pub to_node: usize,
+}
+
 /// Gives every core its program.
 ///
 /// # Errors
@@ -181,7 +197,8 @@ pub fn plan(topology: &Topology) -> Result<Plan, PlanError> {
     for (node, outputs) in nodes.zip(outputs) {
         node.outputs = outputs;
     }
-    let plan = Plan { topology: topology.clone(), programs, rings };
+    let deals = deals(&programs);
+    let plan = Plan { topology: topology.clone(), programs, rings, deals };
     check::reachable(&plan)?;
     Ok(plan)
 }
@@ -205,6 +222,24 @@ fn nodes(topology: &Topology, order: &[StageKind]) -> Result<Vec<Program>, PlanE
         }
     }
     Ok(programs)
+}
+
+/// A lane from each stage that deals to each `cipher` of another core.
+fn deals(programs: &[Program]) -> Vec<DealSpec> {
+    let places = |wanted: fn(StageKind) -> bool| {
+        programs.iter().flat_map(move |Program { core, nodes }| {
+            let nodes = nodes.iter().enumerate().filter(move |(_, node)| wanted(node.stage));
+            nodes.map(|(index, _)| (*core, index))
+        })
+    };
+    let mut deals = Vec::new();
+    for (from_core, from_node) in places(StageKind::deals) {
+        let helpers = places(|stage| stage == StageKind::Cipher);
+        for (to_core, to_node) in helpers.filter(|(core, _)| *core != from_core) {
+            deals.push(DealSpec { from_core, from_node, to_core, to_node });
+        }
+    }
+    deals
 }
 
 /// Core and queue of each instance of a stage, in the order of their numbers.

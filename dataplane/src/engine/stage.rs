@@ -63,7 +63,7 @@ pub struct Context<'a> {
     pub ticks_per_second: u64,
     /// Index of this core among the worker cores: selects the shard of a counter.
     pub core: usize,
-    /// Whether there are other worker cores: then lanes decide who gets a packet.
+    /// Whether packets change cores: then lanes decide who gets them.
     pub spread: bool,
     /// To the control thread; never lost, so only for what is rare.
     pub events: &'a mut Vec<Event>,
@@ -79,6 +79,8 @@ pub struct Outputs {
     pub(super) counters: Arc<StageCounters>,
     /// Packets that the stage made (received, copied, cut) less those that it keeps or sent.
     pub(super) made: i64,
+    /// Packets that the stage worked on for another core.
+    pub(super) worked: usize,
 }
 
 impl Outputs {
@@ -90,6 +92,7 @@ impl Outputs {
             verdicts: Vec::with_capacity(burst * 4),
             counters,
             made: 0,
+            worked: 0,
         }
     }
 
@@ -196,6 +199,12 @@ impl Outputs {
     #[inline]
     pub fn made(&mut self, packets: i64) {
         self.made += packets;
+    }
+
+    /// Says that the stage worked on packets that are not this core's, for the counters.
+    #[inline]
+    pub fn worked(&mut self, packets: usize) {
+        self.worked += packets;
     }
 
     /// Says how many packets the stage holds back now.

@@ -9,12 +9,15 @@
 //!         |> esp_open > gre_decap > lookup > tx
 //!         `> reassemble > esp_open | gre_decap
 //! ```
+//!
+//! `cipher` stands beside the graph: `esp_seal` and `esp_open` deal batches to it, and get them
+//! back.
 
 use std::fmt;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-pub use self::presets::{explicit, pipeline, run_to_completion};
+pub use self::presets::{elephant, explicit, pipeline, run_to_completion};
 
 mod presets;
 #[cfg(test)]
@@ -85,6 +88,8 @@ pub enum StageKind {
     Tx,
     /// Hands packets to the control thread.
     Punt,
+    /// Seals and opens for `esp_seal` and `esp_open` of other cores; no edge leads to it.
+    Cipher,
 }
 
 impl StageKind {
@@ -103,7 +108,7 @@ impl StageKind {
             Self::GreEncap => output::gre_encap::NAMES,
             Self::EspSeal => output::esp_seal::NAMES,
             Self::FragmentOuter => output::fragment_outer::NAMES,
-            Self::Tx | Self::Punt => &[],
+            Self::Tx | Self::Punt | Self::Cipher => &[],
         }
     }
 
@@ -111,6 +116,12 @@ impl StageKind {
     #[must_use]
     pub const fn is_queue(self) -> bool {
         matches!(self, Self::Rx | Self::Tx)
+    }
+
+    /// Whether the kind deals batches to each instance of `cipher` on another core.
+    #[must_use]
+    pub const fn deals(self) -> bool {
+        matches!(self, Self::EspOpen | Self::EspSeal)
     }
 }
 
@@ -350,7 +361,7 @@ pub struct PortPlacement {
 pub struct Topology {
     /// The cores that may be used.
     pub cores: Vec<CoreId>,
-    /// Every stage but `rx` and `tx`.
+    /// Every stage but `rx` and `tx`; `cipher` only where ESP is dealt to other cores.
     pub placements: Vec<Placement>,
     /// Every port; they bring the instances of `rx` and `tx`.
     pub ports: Vec<PortPlacement>,

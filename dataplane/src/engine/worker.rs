@@ -53,7 +53,7 @@ pub struct WorkerStatus {
 pub struct Wiring {
     /// Index among the workers.
     pub core: usize,
-    /// Whether there are other workers.
+    /// Whether packets go from one worker to another.
     pub spread: bool,
     /// Rings that end here, with the node they feed.
     pub inbound: Vec<(Consumer<Packet>, usize)>,
@@ -247,18 +247,21 @@ impl Worker {
         );
         node.out.made = 0;
         dpdk::Mbuf::free_bulk(&mut node.out.dropped);
-        // What `rx` polls comes from nowhere.
-        let packets = if packets_in > 0 { packets_in } else { packets_out };
-        if packets > 0 {
+        // What `rx` polls comes from nowhere; what others let go without input was counted when it
+        // came.
+        let from_nowhere = if node.kind == StageKind::Rx { packets_out } else { 0 };
+        let packets = packets_in + from_nowhere + std::mem::take(&mut node.out.worked);
+        let busy = packets + packets_out > 0;
+        if busy {
             let counters = &node.out.counters;
-            counters.calls.add(1);
+            counters.calls.add(u64::from(packets > 0));
             counters.packets.add(packets as u64);
             let end = dpdk::tsc();
             counters.cycles.add(end.wrapping_sub(*clock));
             *clock = end;
             self.deliver(index);
         }
-        packets > 0
+        busy
     }
 
     fn deliver(&mut self, index: usize) {

@@ -6,7 +6,10 @@
 //! ```
 //!
 //! The window moves only for packets whose ICV verified (RFC 4303 section 3.4.3). Owns the replay
-//! windows of the SAs whose lane leads here.
+//! windows of the SAs whose lane leads here; where other cores decrypt and verify ([`cipher`]), the
+//! steps before and after that are done here all the same, packet by packet in order.
+//!
+//! [`cipher`]: crate::stages::cipher
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +26,7 @@ use crate::engine::topology::output::esp_open;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
 use crate::replay::{ReplayError, ReplayWindow};
-use crate::stages::esp_seal::BATCH;
+use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work};
 use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
@@ -37,18 +40,21 @@ struct Inbound {
     packets: u64,
     octets: u64,
     expired: bool,
+    /// The stage's count of changes when it was installed.
+    since: u64,
     /// Where the peer of a UDP-encapsulated SA was last seen.
     endpoint: Option<(IpAddr, u16)>,
 }
 
 impl Inbound {
-    fn new(sa: Arc<InboundSa>) -> Self {
+    fn new(sa: Arc<InboundSa>, since: u64) -> Self {
         Inbound {
             window: sa.window.clone(),
             sa,
             packets: 0,
             octets: 0,
             expired: false,
+            since,
             endpoint: None,
         }
     }
@@ -67,39 +73,25 @@ pub struct EspOpen {
     inbound: Vec<Option<Inbound>>,
     /// What is known of each packet of a burst.
     opened: Vec<Opened>,
-}
-
-/// A packet on its way through this stage.
-#[derive(Clone, Copy)]
-enum Opened {
-    /// Refused before any cryptography.
-    Refused(DropReason),
-    /// Passed the first check, with this inferred sequence number.
-    Checked(u64),
-    /// Its ICV is right, and so is the number.
-    Verified(u64),
-    /// Its ICV is wrong.
-    Forged,
+    /// Counts SAs installed.
+    changes: u64,
+    cipher: Cipher,
 }
 
 impl Stage for EspOpen {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        let mut opened = std::mem::take(&mut self.opened);
-        opened.clear();
-        opened.extend(input.iter().map(|packet| match self.check(context, packet) {
-            Ok(sequence) => Opened::Checked(sequence),
-            Err(reason) => Opened::Refused(reason),
-        }));
-        for (packets, opened) in input.chunks_mut(BATCH).zip(opened.chunks_mut(BATCH)) {
-            self.open(packets, opened);
+        if !self.cipher.is_inline() {
+            return self.deal(context, input, out);
         }
-        let mut each = opened.iter();
-        out.sort(input, |packet| match each.next() {
-            Some(Opened::Verified(sequence)) => self.accept(context, packet, *sequence),
-            Some(Opened::Refused(reason)) => Err(*reason),
-            _ => Err(self.forged(packet)),
-        });
+        let mut opened = std::mem::take(&mut self.opened);
+        self.check_all(context, input, &mut opened);
+        self.open(input, &mut opened);
+        self.sort(context, input, &opened, out);
         self.opened = opened;
+    }
+
+    fn polls(&self) -> bool {
+        self.cipher.waiting() > 0
     }
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
@@ -116,6 +108,94 @@ impl Stage for EspOpen {
 }
 
 impl EspOpen {
+    /// Has bursts opened by `cipher`.
+    #[must_use]
+    pub fn new(cipher: Cipher) -> Self {
+        EspOpen { cipher, ..Self::default() }
+    }
+
+    /// Deals the burst, and takes in what has come back.
+    fn deal(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
+        out.made(-(input.len() as i64));
+        self.collect(context, out);
+        while let Some(mut batch) = self.cipher.batch(Work::Open, input) {
+            batch.changes = self.changes;
+            self.check_all(context, &batch.packets, &mut batch.opened);
+            if let Err(mut batch) = self.cipher.deal(batch) {
+                self.open(&mut batch.packets, &mut batch.opened);
+                self.cipher.done(batch);
+            }
+            self.collect(context, out);
+        }
+        out.made(input.len() as i64);
+        for packet in input.drain(..) {
+            out.drop(packet, DropReason::RingFull);
+        }
+        out.held(self.cipher.waiting());
+    }
+
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Outputs) {
+        while let Some(mut batch) = self.cipher.collect() {
+            let Batch { packets, opened, changes, .. } = &mut *batch;
+            if *changes != self.changes {
+                self.refuse_gone(packets, opened, *changes);
+            }
+            // What the helper had no SA for; nothing, usually.
+            self.open(packets, opened);
+            out.made(packets.len() as i64);
+            self.sort(context, packets, opened, out);
+            self.cipher.recycle(batch);
+        }
+    }
+
+    /// Refuses packets whose SA was retired or replaced since they were checked: the window of
+    /// another one has nothing to say about their numbers.
+    fn refuse_gone(&self, packets: &[Packet], opened: &mut [Opened], checked: u64) {
+        for (packet, opened) in packets.iter().zip(opened) {
+            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
+            let is_gone = state.is_none_or(|state| state.since > checked);
+            if is_gone && !matches!(opened, Opened::Refused(_)) {
+                *opened = Opened::Refused(DropReason::SaGone);
+            }
+        }
+    }
+
+    fn check_all(
+        &mut self,
+        context: &mut Context<'_>,
+        packets: &[Packet],
+        opened: &mut Vec<Opened>,
+    ) {
+        opened.clear();
+        opened.extend(packets.iter().map(|packet| match self.check(context, packet) {
+            Ok(sequence) => Opened::Checked(sequence),
+            Err(reason) => Opened::Refused(reason),
+        }));
+    }
+
+    /// Verifies and decrypts those that passed the first check and are not opened yet.
+    fn open(&self, packets: &mut [Packet], opened: &mut [Opened]) {
+        open(packets, opened, |packet| {
+            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
+            state.map(|state| &*state.sa)
+        });
+    }
+
+    fn sort(
+        &mut self,
+        context: &mut Context<'_>,
+        packets: &mut Vec<Packet>,
+        opened: &[Opened],
+        out: &mut Outputs,
+    ) {
+        let mut each = opened.iter();
+        out.sort(packets, |packet| match each.next() {
+            Some(Opened::Verified(sequence)) => self.accept(context, packet, *sequence),
+            Some(Opened::Refused(reason)) => Err(*reason),
+            _ => Err(self.forged(packet)),
+        });
+    }
+
     /// An SA that is here already keeps its window: an empty one would take replays.
     fn install(&mut self, sa: Arc<InboundSa>, context: &mut Context<'_>) {
         let slot = sa.slot as usize;
@@ -126,7 +206,8 @@ impl EspOpen {
         if state.as_ref().is_some_and(|state| Arc::ptr_eq(&state.sa, &sa)) {
             return;
         }
-        if let Some(old) = state.replace(Inbound::new(sa)) {
+        self.changes += 1;
+        if let Some(old) = state.replace(Inbound::new(sa, self.changes)) {
             context.events.push(Event::RetiredInbound(old.sa));
         }
     }
@@ -157,28 +238,6 @@ impl EspOpen {
             state.sa.counters.replays.add(1);
             replay_reason(error)
         })
-    }
-
-    /// Verifies and decrypts those that passed the first check. A packet that no job can be made
-    /// for counts as forged.
-    fn open(&self, packets: &mut [Packet], opened: &mut [Opened]) {
-        let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-        let mut waiting = ArrayVec::<(&mut Opened, u64), BATCH>::new();
-        for (packet, opened) in packets.iter_mut().zip(opened) {
-            let Opened::Checked(sequence) = *opened else { continue };
-            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
-            match state.and_then(|state| job(packet, sequence, &state.sa)) {
-                Some(job) => {
-                    jobs.push(job);
-                    waiting.push((opened, sequence));
-                }
-                None => *opened = Opened::Forged,
-            }
-        }
-        aead::open(&mut jobs);
-        for (job, (opened, sequence)) in jobs.iter().zip(waiting) {
-            *opened = if job.verified() { Opened::Verified(sequence) } else { Opened::Forged };
-        }
     }
 
     fn forged(&mut self, packet: &Packet) -> DropReason {
@@ -217,6 +276,34 @@ impl EspOpen {
         // The published SA, not the one installed: its selectors follow the configuration.
         let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
         dispatch(context, packet, next_header, sa)
+    }
+}
+
+/// Verifies and decrypts those that passed the first check, and whose SA `sa_of` knows; the others
+/// stay as they are. A packet that no job can be made for counts as forged.
+pub(super) fn open<'a>(
+    packets: &mut [Packet],
+    opened: &mut [Opened],
+    sa_of: impl Fn(&Packet) -> Option<&'a InboundSa>,
+) {
+    for (packets, opened) in packets.chunks_mut(BATCH).zip(opened.chunks_mut(BATCH)) {
+        let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
+        let mut waiting = ArrayVec::<(&mut Opened, u64), BATCH>::new();
+        for (packet, opened) in packets.iter_mut().zip(opened) {
+            let Opened::Checked(sequence) = *opened else { continue };
+            let Some(sa) = sa_of(packet) else { continue };
+            match job(packet, sequence, sa) {
+                Some(job) => {
+                    jobs.push(job);
+                    waiting.push((opened, sequence));
+                }
+                None => *opened = Opened::Forged,
+            }
+        }
+        aead::open(&mut jobs);
+        for (job, (opened, sequence)) in jobs.iter().zip(waiting) {
+            *opened = if job.verified() { Opened::Verified(sequence) } else { Opened::Forged };
+        }
     }
 }
 

@@ -7,43 +7,105 @@ use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{NONE, Packet};
+use crate::stages::cipher::{BATCH, Cipher, Work};
 use crate::stages::rewrite::l3_offset;
 use crate::tables::{SaTable, encap::ESP_IV};
 
-/// Packets sealed in one call: enough for a kernel that works across packets.
-pub(super) const BATCH: usize = 64;
-
 /// Seals.
 #[derive(Default)]
-pub struct EspSeal;
+pub struct EspSeal {
+    cipher: Cipher,
+}
 
-impl Stage for EspSeal {
-    fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        for batch in input.chunks_mut(BATCH) {
-            let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
-            for packet in batch {
-                // Marks the packet as not sealed; set back when its job exists.
-                let slot = std::mem::replace(&mut packet.meta.sa, NONE);
-                if let Some(job) = job(packet, slot, &context.tables.sas) {
-                    jobs.push(job);
-                }
+impl EspSeal {
+    /// Has bursts sealed by `cipher`.
+    #[must_use]
+    pub fn new(cipher: Cipher) -> Self {
+        EspSeal { cipher }
+    }
+
+    /// Deals the burst, and sends on what has come back.
+    fn deal(&mut self, sas: &SaTable, input: &mut Vec<Packet>, out: &mut Outputs) {
+        out.made(-(input.len() as i64));
+        self.collect(sas, out);
+        while let Some(batch) = self.cipher.batch(Work::Seal, input) {
+            if let Err(mut batch) = self.cipher.deal(batch) {
+                seal(&mut batch.packets, sas, |_, _| {});
+                self.cipher.done(batch);
             }
-            aead::seal(&mut jobs);
+            self.collect(sas, out);
         }
-        out.sort(input, |packet| {
-            if packet.meta.sa == NONE {
-                Err(DropReason::SaGone)
-            } else if packet.mbuf.len() > l3_offset(&packet.mbuf) + usize::from(packet.meta.mtu) {
-                Ok(esp_seal::FRAGMENT)
-            } else {
-                Ok(esp_seal::TX)
+        out.made(input.len() as i64);
+        for packet in input.drain(..) {
+            out.drop(packet, DropReason::RingFull);
+        }
+        out.held(self.cipher.waiting());
+    }
+
+    fn collect(&mut self, sas: &SaTable, out: &mut Outputs) {
+        while let Some(mut batch) = self.cipher.collect() {
+            for (at, slot) in batch.unsealed.drain(..) {
+                batch.packets[at].meta.sa = slot;
+                seal(&mut batch.packets[at..=at], sas, |_, _| {});
             }
-        });
+            out.made(batch.packets.len() as i64);
+            sort(&mut batch.packets, out);
+            self.cipher.recycle(batch);
+        }
     }
 }
 
-/// The job of one packet, and its SA noted in the metadata; none if the SA is gone or the buffer
-/// cannot be written, so that nothing is sent unsealed.
+impl Stage for EspSeal {
+    fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
+        if self.cipher.is_inline() {
+            seal(input, &context.tables.sas, |_, _| {});
+            sort(input, out);
+        } else {
+            self.deal(&context.tables.sas, input, out);
+        }
+    }
+
+    fn polls(&self) -> bool {
+        self.cipher.waiting() > 0
+    }
+}
+
+/// Seals packets in place. One that cannot be is left as it is but for its SA, which it has no
+/// more: `unsealed` is told its index and the SA's slot.
+pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnMut(usize, u32)) {
+    let mut from = 0;
+    for batch in packets.chunks_mut(BATCH) {
+        let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
+        let len = batch.len();
+        for (index, packet) in batch.iter_mut().enumerate() {
+            // Marks the packet as not sealed; set back when its job exists.
+            let slot = std::mem::replace(&mut packet.meta.sa, NONE);
+            match job(packet, slot, sas) {
+                Some(job) => jobs.push(job),
+                None => unsealed(from + index, slot),
+            }
+        }
+        aead::seal(&mut jobs);
+        from += len;
+    }
+}
+
+/// To the underlay, in fragments if need be; dropped if not sealed.
+fn sort(packets: &mut Vec<Packet>, out: &mut Outputs) {
+    out.sort(packets, |packet| {
+        if packet.meta.sa == NONE {
+            Err(DropReason::SaGone)
+        } else if packet.mbuf.len() > l3_offset(&packet.mbuf) + usize::from(packet.meta.mtu) {
+            Ok(esp_seal::FRAGMENT)
+        } else {
+            Ok(esp_seal::TX)
+        }
+    });
+}
+
+/// The job of one packet, and its SA noted in the metadata; none if the SA is gone, its slot has
+/// another one now, or the buffer cannot be written, so that nothing is sent unsealed, and no IV
+/// used that another SA's counter did not give.
 fn job<'a>(packet: &'a mut Packet, slot: u32, sas: &'a SaTable) -> Option<SealJob<'a>> {
     let sa = sas.outbound(slot).filter(|_| packet.mbuf.is_contiguous())?;
     let esp = usize::from(packet.meta.l4);
@@ -51,6 +113,9 @@ fn job<'a>(packet: &'a mut Packet, slot: u32, sas: &'a SaTable) -> Option<SealJo
     let spi = u32::from_be_bytes(*header.first_chunk()?);
     let sequence = u32::from_be_bytes(*header[4..].first_chunk()?);
     let iv = *header[8..].first_chunk()?;
+    if spi != sa.spi {
+        return None;
+    }
     let aad = if sa.esn {
         Aad::esn(spi, packet.meta.sequence_high, sequence)
     } else {

@@ -1,5 +1,6 @@
 //! The stages, one file each, in the order in which a packet may meet them.
 
+pub mod cipher;
 pub mod classify;
 pub mod esp_open;
 pub mod esp_seal;
@@ -47,6 +48,10 @@ pub enum Attachment {
     Tx(TxQueue),
     /// `punt`: the way to the control thread.
     Punt(Producer<Packet>),
+    /// `esp_seal` and `esp_open`: who does their cryptography.
+    Cipher(cipher::Cipher),
+    /// `cipher`: for whom it works.
+    Clients(Vec<cipher::Client>),
     /// All others. Those that draw identifications do so by their number among the instances.
     Instance {
         /// Number of the instance.
@@ -72,7 +77,9 @@ pub fn build(kind: StageKind, attachment: Attachment, parts: &Parts) -> Option<B
             parts.large_pool.clone(),
             reassemble::Limits::default(),
         )),
-        (StageKind::EspOpen, _) => Box::<esp_open::EspOpen>::default(),
+        (StageKind::EspOpen, Attachment::Cipher(cipher)) => {
+            Box::new(esp_open::EspOpen::new(cipher))
+        }
         (StageKind::GreDecap, _) => Box::new(gre_decap::GreDecap),
         (StageKind::Lookup, _) => Box::<lookup::Lookup>::default(),
         (StageKind::Replicate, _) => Box::new(replicate::Replicate::new(pool())),
@@ -80,7 +87,10 @@ pub fn build(kind: StageKind, attachment: Attachment, parts: &Parts) -> Option<B
         (StageKind::GreEncap, Attachment::Instance { number, of }) => {
             Box::new(gre_encap::GreEncap::new(number, of))
         }
-        (StageKind::EspSeal, _) => Box::new(esp_seal::EspSeal),
+        (StageKind::EspSeal, Attachment::Cipher(cipher)) => {
+            Box::new(esp_seal::EspSeal::new(cipher))
+        }
+        (StageKind::Cipher, Attachment::Clients(clients)) => Box::new(cipher::Helper::new(clients)),
         (StageKind::FragmentOuter, Attachment::Instance { number, of }) => {
             let ident = parts.fragment_ident.wrapping_add(number.into());
             Box::new(fragment_outer::FragmentOuter::new(pool(), ident, of.into()))

@@ -9,6 +9,7 @@ use super::index::HashIndex;
 use super::policy::Policy;
 use crate::addr::Addr;
 use crate::counters::SaCounters;
+use crate::packet::Packet;
 use crate::replay::ReplayWindow;
 
 /// How an SA wraps its packets (RFC 4301 section 3.2).
@@ -62,6 +63,15 @@ pub struct InboundSa {
     pub lifetime: Lifetime,
     /// What it has done.
     pub counters: Arc<SaCounters>,
+}
+
+impl InboundSa {
+    /// Whether the packet's ESP header, at `meta.l4`, has this SA's SPI.
+    #[inline]
+    pub fn is_named_in(&self, packet: &Packet) -> bool {
+        let header = packet.mbuf.data().get(usize::from(packet.meta.l4)..);
+        header.and_then(|header| header.first_chunk()) == Some(&self.spi.to_be_bytes())
+    }
 }
 
 /// An SA on which we send.

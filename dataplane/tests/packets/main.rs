@@ -11,6 +11,7 @@
 
 mod support;
 
+mod elephant;
 mod forwarding;
 mod fuzz;
 mod gre;

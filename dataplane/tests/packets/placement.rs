@@ -212,7 +212,9 @@ fn the_reference_run_is_what_it_should_be() {
 fn presets_on_1_to_4_cores_do_the_same_as_one_core() {
     let reference = reference();
     for cores in 1..=4 {
-        for layout in [Layout::RunToCompletion(cores), Layout::Pipeline(cores)] {
+        let layouts =
+            [Layout::RunToCompletion(cores), Layout::Pipeline(cores), Layout::Elephant(cores)];
+        for layout in layouts {
             let mut lab = fed(&layout);
             lab.settle_alone(1);
             assert_same(&outcome(&mut lab), &reference, &layout);
@@ -237,7 +239,11 @@ fn drawn(rng: &mut Rng) -> Option<Layout> {
         EspSeal,
         FragmentOuter,
         Punt,
+        Cipher,
     ] {
+        if stage == Cipher && rng.chance(2) {
+            continue;
+        }
         let mut on: Vec<_> = (0..cores).map(CoreId).filter(|_| rng.chance(2)).collect();
         if on.is_empty() || rng.chance(3) {
             on = vec![CoreId(rng.below(usize::from(cores)) as u16)];
@@ -275,7 +281,14 @@ fn placements_and_interleavings_at_random_do_the_same() {
 #[test]
 fn real_threads_do_the_same() {
     let reference = reference();
-    for layout in [Layout::RunToCompletion(2), Layout::Pipeline(2), Layout::Pipeline(4)] {
+    let layouts = [
+        Layout::RunToCompletion(2),
+        Layout::Pipeline(2),
+        Layout::Pipeline(4),
+        Layout::Elephant(2),
+        Layout::Elephant(4),
+    ];
+    for layout in layouts {
         let mut lab = fed(&layout);
         let threads: Vec<_> = lab[1]
             .workers

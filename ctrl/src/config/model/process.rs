@@ -73,6 +73,12 @@ pub enum Layout {
         /// Cores to use: none twice, at least one.
         cores: Option<Vec<CoreId>>,
     },
+    /// One core with all state, the others seal and open for it. `None`: cores are chosen at the
+    /// start.
+    Elephant {
+        /// Cores to use: none twice, at least one.
+        cores: Option<Vec<CoreId>>,
+    },
     /// As written in `[[pipeline.stage]]`: no stage twice; `rx` and `tx` are there.
     Explicit {
         /// In the order of the file.

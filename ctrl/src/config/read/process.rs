@@ -134,7 +134,7 @@ fn read_layout(section: &Section<'_>) -> Option<Layout> {
     let cores = cores.map_or(Some(None), |cores| cores.map(Some))?;
     match chosen? {
         Preset::Pipeline => Some(Layout::Pipeline { cores }),
-        Preset::Elephant => preset?.error("\"elephant\" is not supported by this version"),
+        Preset::Elephant => Some(Layout::Elephant { cores }),
         Preset::RunToCompletion | Preset::Explicit => Some(Layout::RunToCompletion { cores }),
     }
 }

@@ -340,3 +340,15 @@ fn the_documentation_and_the_example_have_the_same_keys() {
         assert!(used.contains(key), "{key} is documented, but not in the example");
     }
 }
+
+#[test]
+fn presets_take_cores_or_choose_them() {
+    let layout =
+        |lines: &str| parse(&format!("[pipeline]\n{lines}\n{PORTS}")).unwrap().pipeline.layout;
+    let cores = Some(vec![CoreId(4), CoreId(2)]);
+    assert_eq!(layout("preset = \"elephant\""), Layout::Elephant { cores: None });
+    let text = "preset = \"elephant\"\ncores = [4, 2]";
+    assert_eq!(layout(text), Layout::Elephant { cores: cores.clone() });
+    let text = "preset = \"pipeline\"\ncores = [4, 2]";
+    assert_eq!(layout(text), Layout::Pipeline { cores });
+}

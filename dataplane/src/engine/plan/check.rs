@@ -88,8 +88,8 @@ pub(super) fn edges(topology: &Topology) -> Result<(), PlanError> {
         if !connected.insert((edge.from, edge.output)) {
             return Err(PlanError::DuplicateEdge { edge });
         }
-        if edge.to == StageKind::Rx {
-            return Err(PlanError::IntoRx { edge });
+        if matches!(edge.to, StageKind::Rx | StageKind::Cipher) {
+            return Err(PlanError::NoInput { edge });
         }
         if (edge.to == StageKind::Tx) != (edge.steer == Steer::Port) {
             return Err(PlanError::WrongSteer { edge });
@@ -148,7 +148,7 @@ fn cycle(edges: &[Edge], stages: &[StageKind]) -> Vec<StageKind> {
     walked
 }
 
-/// Every node can get a packet that some port received.
+/// Every node can get a packet that some port received, `cipher` by a lane.
 pub(super) fn reachable(plan: &Plan) -> Result<(), PlanError> {
     let index_of = |core| plan.programs.iter().position(|p| p.core == core);
     let mut reached: Vec<_> = plan.programs.iter().map(|p| vec![false; p.nodes.len()]).collect();
@@ -156,6 +156,10 @@ pub(super) fn reachable(plan: &Plan) -> Result<(), PlanError> {
     while let Some((program, node)) = next.pop() {
         if std::mem::replace(&mut reached[program][node], true) {
             continue;
+        }
+        let from = (plan.programs[program].core, node);
+        for deal in plan.deals.iter().filter(|deal| (deal.from_core, deal.from_node) == from) {
+            next.extend(index_of(deal.to_core).map(|program| (program, deal.to_node)));
         }
         for hop in plan.programs[program].nodes[node].outputs.iter().flat_map(|r| r.hops()) {
             next.extend(match hop {

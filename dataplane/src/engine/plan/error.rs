@@ -122,9 +122,9 @@ pub enum PlanError {
         /// The output's number.
         output: usize,
     },
-    /// An edge leads into `rx`, which has no input.
-    #[error("edge {edge}: rx takes no packets from other stages")]
-    IntoRx {
+    /// An edge leads into `rx` or `cipher`, which have no input.
+    #[error("edge {edge}: {} takes no packets from other stages", edge.to)]
+    NoInput {
         /// The edge.
         edge: Edge,
     },

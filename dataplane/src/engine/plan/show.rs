@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::topology::Edge;
+use crate::engine::topology::{Edge, StageKind};
 
 use super::{Hop, Node, Plan};
 
@@ -19,6 +19,8 @@ const RINGS_SHOWN_MAX: usize = 8;
 ///
 /// lookup.encap -> gre_encap (lane): 2>3
 /// ```
+///
+/// and one for each stage that deals to `cipher`: `esp_seal <-> cipher (dealt): 2>3 2>4`.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for program in &self.programs {
@@ -36,7 +38,7 @@ impl fmt::Display for Plan {
         for (edge, rings) in edges {
             self.edge(f, edge, rings)?;
         }
-        Ok(())
+        self.lanes(f)
     }
 }
 
@@ -66,6 +68,31 @@ impl Plan {
             rings.dedup();
         }
         crossings
+    }
+
+    /// A line for each stage that deals to `cipher`, as if it were an edge.
+    fn lanes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for deal in &self.deals {
+            let from = self.programs.iter().find(|program| program.core == deal.from_core);
+            let stage = from.and_then(|program| program.nodes.get(deal.from_node));
+            lanes.entry(stage.map(|node| node.stage)).or_default().push(deal);
+        }
+        if !lanes.is_empty() {
+            writeln!(f)?;
+        }
+        for (stage, lanes) in lanes {
+            write!(f, "{} <-> {} (dealt):", stage.map_or("?", Into::into), StageKind::Cipher)?;
+            if lanes.len() > RINGS_SHOWN_MAX {
+                writeln!(f, " {} lanes", lanes.len())?;
+                continue;
+            }
+            for lane in lanes {
+                write!(f, " {}>{}", lane.from_core, lane.to_core)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
     }
 
     fn edge(&self, f: &mut fmt::Formatter<'_>, edge: &Edge, rings: &[usize]) -> fmt::Result {

@@ -7,7 +7,8 @@ use strum::VariantArray;
 
 use super::*;
 use crate::engine::topology::{
-    GRAPH, Placement, PortPlacement, PortSpec, explicit, output, pipeline, run_to_completion,
+    GRAPH, Placement, PortPlacement, PortSpec, elephant, explicit, output, pipeline,
+    run_to_completion,
 };
 
 mod errors;
@@ -118,7 +119,32 @@ fn assert_sound(topology: &Topology, plan: &Plan) {
             }
         }
     }
+    assert_dealt(topology, plan);
     assert_all_reached(plan);
+}
+
+/// Each stage with ESP has one lane to each `cipher` but that of its own core, and there is no
+/// other lane.
+fn assert_dealt(topology: &Topology, plan: &Plan) {
+    let mut wanted = Vec::new();
+    for stage in [StageKind::EspOpen, StageKind::EspSeal] {
+        for from in topology.cores_of(stage) {
+            let others = topology.cores_of(StageKind::Cipher).iter().filter(|to| *to != from);
+            wanted.extend(others.map(|to| (stage, *from, *to)));
+        }
+    }
+    let node_of = |core, node: usize| {
+        let program = plan.programs.iter().find(|program| program.core == core).unwrap();
+        program.nodes[node].stage
+    };
+    let dealt = plan.deals.iter().map(|deal| {
+        assert_eq!(node_of(deal.to_core, deal.to_node), StageKind::Cipher);
+        (node_of(deal.from_core, deal.from_node), deal.from_core, deal.to_core)
+    });
+    let mut dealt: Vec<_> = dealt.collect();
+    wanted.sort_unstable();
+    dealt.sort_unstable();
+    assert_eq!(dealt, wanted);
 }
 
 /// A route does what its edge says.
@@ -167,6 +193,12 @@ fn assert_all_reached(plan: &Plan) {
             let hops = node(plan, *place).outputs.iter().flat_map(Route::hops);
             hops.map(|hop| target(plan, place.0, hop))
         });
+        let place = |core, node| {
+            (plan.programs.iter().position(|program| program.core == core).unwrap(), node)
+        };
+        let dealt =
+            plan.deals.iter().filter(|d| reached.contains(&place(d.from_core, d.from_node)));
+        let ends = ends.chain(dealt.map(|d| place(d.to_core, d.to_node)));
         let grown: BTreeSet<_> = ends.chain(reached.iter().copied()).collect();
         if grown == reached {
             break;
@@ -182,7 +214,7 @@ fn presets_plan_for_every_size() {
         for ports in 1..=8 {
             for queues in [1, 2, 3, 4, 7, 8, 15, 16] {
                 let ports: Vec<_> = (0..ports).map(|id| port(id, queues)).collect();
-                for preset in [run_to_completion, pipeline] {
+                for preset in [run_to_completion, pipeline, elephant] {
                     let topology = preset(&cores(count), &ports);
                     let plan = plan(&topology)
                         .unwrap_or_else(|e| panic!("{count} cores, {queues} queues: {e}"));
@@ -235,6 +267,32 @@ fn pipeline_separates_encapsulation_esp_and_fragmentation() {
     assert_eq!(on(StageKind::EspOpen), [7, 9, 11]);
     assert_eq!(topology.ports[0].tx, [CoreId(7)], "the underlay sends where ESP is sealed");
     assert_eq!(topology.ports[1].tx, [CoreId(1)], "the overlay sends where packets are routed");
+}
+
+#[test]
+fn elephant_keeps_state_on_one_core_and_the_others_work_for_it() {
+    let shown = |count| plan(&elephant(&cores(count), &two_ports())).unwrap().to_string();
+    let all = "rx port0.0, rx port1.0, classify, reassemble, esp_open, gre_decap, lookup, \
+               replicate, fragment, gre_encap, esp_seal, fragment_outer, tx port0.0, tx port1.0, \
+               punt";
+    assert_eq!(shown(1), format!("core 1: {all}\n"));
+    let lanes = "esp_open <-> cipher (dealt): 1>3 1>5\nesp_seal <-> cipher (dealt): 1>3 1>5\n";
+    assert_eq!(shown(3), format!("core 1: {all}\ncore 3: cipher\ncore 5: cipher\n\n{lanes}"));
+    assert!(shown(12).ends_with("esp_seal <-> cipher (dealt): 11 lanes\n"));
+    assert!(plan(&elephant(&cores(8), &two_ports())).unwrap().rings.is_empty());
+}
+
+#[test]
+fn cores_that_own_sas_may_work_for_each_other() {
+    let open = |spec| PortPlacement { spec, rx: vec![], tx: vec![] };
+    let ports: Vec<_> = [port(0, 2), port(1, 2)].into_iter().map(open).collect();
+    let all = cores(2);
+    let stages = [StageKind::Cipher, StageKind::EspSeal, StageKind::EspOpen, StageKind::Rx]
+        .map(|stage| Placement { stage, cores: all.clone() });
+    let topology = explicit(&all, &stages, &ports);
+    let plan = plan(&topology).unwrap();
+    assert_sound(&topology, &plan);
+    assert_eq!(plan.deals.len(), 4);
 }
 
 #[test]
@@ -380,7 +438,7 @@ proptest! {
     #[test]
     fn any_topology_gives_a_plan_or_an_error(
         topology in random_topology(),
-        edges in prop::collection::vec((0..13usize, 0..6usize, 0..13usize, any::<bool>()), 0..4),
+        edges in prop::collection::vec((0..14usize, 0..6usize, 0..14usize, any::<bool>()), 0..4),
         dropped in any::<prop::sample::Index>(),
     ) {
         let mut topology = topology;
@@ -398,7 +456,7 @@ proptest! {
     #[test]
     fn explicit_fills_in_what_is_missing(
         count in 1..=8u16,
-        named in prop::collection::btree_map(0..13usize, 0..8usize, 0..4),
+        named in prop::collection::btree_map(0..14usize, 0..8usize, 0..4),
         queues in 1..=4u16,
     ) {
         let all = cores(count);

@@ -87,10 +87,22 @@ pub fn pipeline(cores: &[CoreId], ports: &[PortSpec]) -> Topology {
     Topology { cores: cores.to_vec(), placements, ports, edges: GRAPH.to_vec() }
 }
 
+/// Everything that has state on the first core, `cipher` on all others: for few SAs with more
+/// traffic than a core can seal. On one core, run to completion.
+#[must_use]
+pub fn elephant(cores: &[CoreId], ports: &[PortSpec]) -> Topology {
+    let (owner, helpers) = cores.split_at(cores.len().min(1));
+    let mut topology = run_to_completion(owner, ports);
+    if !helpers.is_empty() {
+        topology.placements.push(Placement { stage: StageKind::Cipher, cores: helpers.to_vec() });
+    }
+    Topology { cores: cores.to_vec(), ..topology }
+}
+
 /// What `stages` and `ports` say, and for the rest a default.
 ///
 /// - A stage that is not named runs on the cores that no stage was given to, or on all cores if
-///   none is left; `classify` on those of them that receive.
+///   none is left; `classify` on those of them that receive; `cipher` on none.
 /// - `rx` and `tx` in `stages` name the cores for the queues of the ports whose `rx` or `tx` is
 ///   empty. Without them, the cores of `classify` receive, and each core that sends has a transmit
 ///   queue, as far as the port's queues go.
@@ -130,8 +142,10 @@ pub fn explicit(cores: &[CoreId], stages: &[Placement], ports: &[PortPlacement])
     spread(Topology { cores: cores.to_vec(), placements, ports, edges: GRAPH.to_vec() })
 }
 
+/// What runs somewhere in every gateway.
 fn placed_stages() -> impl Iterator<Item = StageKind> {
-    StageKind::VARIANTS.iter().copied().filter(|stage| !stage.is_queue())
+    let everywhere = |stage: &StageKind| !stage.is_queue() && *stage != StageKind::Cipher;
+    StageKind::VARIANTS.iter().copied().filter(everywhere)
 }
 
 /// One queue per core as far as `queues_max` goes, beginning at `start`, so that ports with few

@@ -9,7 +9,7 @@ use super::*;
 #[test]
 fn names_are_those_of_the_cli() {
     let names = "rx classify reassemble esp_open gre_decap lookup replicate fragment gre_encap \
-                 esp_seal fragment_outer tx punt";
+                 esp_seal fragment_outer tx punt cipher";
     let kinds: Vec<_> = StageKind::VARIANTS.iter().map(StageKind::to_string).collect();
     assert_eq!(kinds.join(" "), names);
     for name in names.split(' ') {

@@ -37,6 +37,7 @@ fn hostile_same_key_and_iv_never_twice_over_cores_rekeys_and_the_32_bit_boundary
         Layout::RunToCompletion(3),
         Layout::Pipeline(2),
         Layout::Pipeline(4),
+        Layout::Elephant(3),
     ];
     for layout in layouts {
         let mut lab = lab(&layout, Esp { start: WRAP - 150, ..Esp::TRANSPORT }, &[2, 3, 4, 5]);

@@ -10,8 +10,8 @@ use dataplane::engine::message::{Command, Event};
 use dataplane::engine::plan::{Plan, Queue, plan};
 use dataplane::engine::stage::SaCommand;
 use dataplane::engine::topology::{
-    CoreId, Placement, PortId, PortPlacement, PortSpec, StageKind, Topology, explicit, pipeline,
-    run_to_completion,
+    CoreId, Placement, PortId, PortPlacement, PortSpec, StageKind, Topology, elephant, explicit,
+    pipeline, run_to_completion,
 };
 use dataplane::engine::worker::{Poll, Worker};
 use dataplane::packet::{Packet, PuntReason};
@@ -33,6 +33,8 @@ pub enum Layout {
     RunToCompletion(u16),
     /// The pipeline preset on so many cores.
     Pipeline(u16),
+    /// The elephant preset on so many cores.
+    Elephant(u16),
     /// Stages on so many cores as listed, and where each of the two ports is polled and filled.
     Explicit(u16, Vec<Placement>, [(u16, u16); 2]),
 }
@@ -56,6 +58,7 @@ impl Layout {
         match self {
             Layout::RunToCompletion(count) => run_to_completion(&cores(*count), &specs),
             Layout::Pipeline(count) => pipeline(&cores(*count), &specs),
+            Layout::Elephant(count) => elephant(&cores(*count), &specs),
             Layout::Explicit(count, stages, queues) => {
                 let ports = specs.into_iter().zip(queues).map(|(spec, (rx, tx))| PortPlacement {
                     spec,

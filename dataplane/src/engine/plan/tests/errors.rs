@@ -11,7 +11,7 @@ fn refused(break_it: impl FnOnce(&mut Topology)) -> String {
 
 #[test]
 fn of_cores_and_placements() {
-    use StageKind::{EspSeal, Replicate, Rx};
+    use StageKind::{Cipher, EspSeal, Replicate, Rx};
     let error = refused(|t| t.cores.clear());
     assert_eq!(error, "there is no core to place stages on");
     let error = refused(|t| t.cores = cores(65));
@@ -32,6 +32,11 @@ fn of_cores_and_placements() {
     // Lookup, on core 1 alone, finds an instance there, so this one gets nothing.
     let error = refused(|t| placement(t, Replicate).cores.push(CoreId(3)));
     assert_eq!(error, "replicate on core 3 would never see a packet");
+    // The only core with ESP deals to others, not to itself.
+    let error = refused(|t| {
+        t.placements.push(Placement { stage: Cipher, cores: vec![CoreId(1), CoreId(7)] });
+    });
+    assert_eq!(error, "cipher on core 7 would never see a packet");
     let error = refused(|t| {
         t.cores.push(CoreId(9));
         // Every core that sends has a queue of its own, and core 9 does not send.
@@ -66,7 +71,7 @@ fn of_ports() {
 
 #[test]
 fn of_edges() {
-    use StageKind::{Classify, EspOpen, EspSeal, FragmentOuter, GreEncap, Lookup, Rx};
+    use StageKind::{Cipher, Classify, EspOpen, EspSeal, FragmentOuter, GreEncap, Lookup, Rx};
     let error = refused(|t| t.placements.retain(|p| p.stage != EspSeal));
     assert_eq!(error, "edge gre_encap.seal -> esp_seal: no core runs esp_seal");
     let error = refused(|t| t.edges.retain(|e| (e.from, e.output) != (Lookup, output::lookup::TX)));
@@ -77,6 +82,8 @@ fn of_edges() {
     assert_eq!(error, "edge esp_seal.? -> gre_encap: esp_seal has no output 2");
     let error = refused(|t| t.edges[1].to = Rx);
     assert_eq!(error, "edge classify.overlay -> rx: rx takes no packets from other stages");
+    let error = refused(|t| t.edges[1].to = Cipher);
+    assert_eq!(error, "edge classify.overlay -> cipher: cipher takes no packets from other stages");
     let error = refused(|t| t.edges[1].steer = Steer::Port);
     assert!(error.starts_with("edge classify.overlay -> lookup: steered port, but"), "{error}");
     let error = refused(|t| {
