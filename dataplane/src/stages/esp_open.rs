@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use aead::{Aad, OpenJob};
 use arrayvec::ArrayVec;
-use wire::IpProto;
 use wire::esp::{self, EspTrailerError};
+use wire::{IpProto, plain};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
@@ -33,7 +34,8 @@ use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
 use crate::tables::sa::SaMode;
 
-/// Run-time state of an inbound SA.
+/// Run-time state of an inbound SA: what each packet needs is in the first cache line.
+#[repr(C, align(64))]
 struct Inbound {
     sa: Arc<InboundSa>,
     window: ReplayWindow,
@@ -232,6 +234,13 @@ impl EspOpen {
             }
             return Err(DropReason::SaExpired);
         }
+        if !state.sa.is_named_in(packet) {
+            // Its slot has another SA since.
+            return Err(DropReason::SaGone);
+        }
+        if !arrives_as_agreed(&state.sa, packet) {
+            return Err(DropReason::SaAddress);
+        }
         let header = packet.mbuf.data().get(usize::from(packet.meta.l4) + 4..);
         let sequence = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
         state.window.check(u32::from_be_bytes(*sequence)).map_err(|error| {
@@ -277,6 +286,22 @@ impl EspOpen {
         let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
         dispatch(context, packet, next_header, sa)
     }
+}
+
+/// Whether a packet came between the addresses of its SA, in UDP where that was agreed. Behind a
+/// NAT the source may change; once the packet is authentic, its SA follows (RFC 3948).
+#[inline(always)]
+fn arrives_as_agreed(sa: &InboundSa, packet: &Packet) -> bool {
+    let data = packet.mbuf.data();
+    let (src, dst) = match plain::Packet::new(data) {
+        Some(ip) => (Addr::v4(ip.src()), Addr::v4(ip.dst())),
+        None => match IpFacts::parse(data, true) {
+            Ok(facts) => (facts.src, facts.dst),
+            Err(_) => return false,
+        },
+    };
+    let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
+    sa.local == dst && sa.udp == udp && (udp || sa.remote == src)
 }
 
 /// Verifies and decrypts those that passed the first check, and whose SA `sa_of` knows; the others

@@ -55,7 +55,7 @@ impl Plain {
         packet.meta.outer_tos = self.traffic_class;
         packet.meta.l4 = PLAIN_LEN;
         if self.is_esp {
-            return esp(context.tables, packet, (self.src, self.dst));
+            return esp(context.tables, packet);
         }
         if context.spread {
             packet.meta.lane = pair_lane(self.src, self.dst);
@@ -78,7 +78,7 @@ pub(super) fn dispatch(
     packet.meta.outer_tos = facts.traffic_class;
     packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;
     match facts.protocol {
-        IpProto::ESP => esp(tables, packet, (facts.src, facts.dst)),
+        IpProto::ESP => esp(tables, packet),
         IpProto::GRE => {
             packet.meta.lane = pair_lane(facts.src, facts.dst);
             Ok(Verdict::Gre)
@@ -107,7 +107,7 @@ fn udp_datagram(
             Encapsulated::Esp(_) => {
                 packet.meta.flags.set(Flags::UDP_ENCAPSULATED);
                 packet.meta.l4 += 8;
-                esp(tables, packet, (facts.src, facts.dst))
+                esp(tables, packet)
             }
             Encapsulated::Keepalive => Err(DropReason::NatKeepalive),
             Encapsulated::TooShort => Err(DropReason::NatTraversalShort),
@@ -118,12 +118,9 @@ fn udp_datagram(
     }
 }
 
+/// The SA's owner decides about the outer addresses: it has the SA at hand.
 #[inline(always)]
-fn esp(
-    tables: &Tables,
-    packet: &mut Packet,
-    (src, dst): (Addr, Addr),
-) -> Result<Verdict, DropReason> {
+fn esp(tables: &Tables, packet: &mut Packet) -> Result<Verdict, DropReason> {
     let esp = &packet.mbuf.data()[usize::from(packet.meta.l4)..];
     if esp.len() < ESP_MIN {
         return Err(DropReason::EspTruncated);
@@ -133,14 +130,8 @@ fn esp(
     }
     let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
     let slot = tables.sas.slot_of(spi).ok_or(DropReason::UnknownSpi)?;
-    let sa = tables.sas.inbound(slot).ok_or(DropReason::UnknownSpi)?;
-    let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
-    // Behind a NAT the source may change; the SA's owner decides once the packet is authentic.
-    if sa.local != dst || sa.udp != udp || (sa.remote != src && !udp) {
-        return Err(DropReason::SaAddress);
-    }
-    packet.meta.sa = sa.slot;
-    packet.meta.lane = sa.slot;
+    packet.meta.sa = slot;
+    packet.meta.lane = slot;
     Ok(Verdict::Esp)
 }
 

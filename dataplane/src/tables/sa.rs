@@ -32,37 +32,38 @@ pub struct Lifetime {
     pub tsc: u64,
 }
 
-/// An SA on which we receive.
+/// An SA on which we receive. What each packet needs is in the first two cache lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct InboundSa {
-    /// Index of the SA, the same in tables and run-time state.
-    pub slot: u32,
-    /// SPI that we chose.
-    pub spi: u32,
-    /// Our outer address.
-    pub local: Addr,
-    /// The peer's outer address.
-    pub remote: Addr,
-    /// Whether ESP comes in UDP 4500.
-    pub udp: bool,
-    /// Transport or tunnel.
-    pub mode: SaMode,
-    /// Extended sequence numbers.
-    pub esn: bool,
-    /// An empty anti-replay window, of the size and kind that this SA starts with.
-    pub window: ReplayWindow,
-    /// The profile it was made by: tunnels accept only SAs of their own profile.
-    pub profile: u16,
-    /// Whether GRE may be inside.
-    pub allows_gre: bool,
-    /// Selectors that a decrypted packet of an IPsec policy must match one of.
-    pub selectors: Policy,
     /// Its key.
     pub key: Key,
     /// When it ends.
     pub lifetime: Lifetime,
     /// What it has done.
     pub counters: Arc<SaCounters>,
+    /// SPI that we chose.
+    pub spi: u32,
+    /// Index of the SA, the same in tables and run-time state.
+    pub slot: u32,
+    /// Our outer address.
+    pub local: Addr,
+    /// The peer's outer address.
+    pub remote: Addr,
+    /// The profile it was made by: tunnels accept only SAs of their own profile.
+    pub profile: u16,
+    /// Whether ESP comes in UDP 4500.
+    pub udp: bool,
+    /// Transport or tunnel.
+    pub mode: SaMode,
+    /// Extended sequence numbers.
+    pub esn: bool,
+    /// Whether GRE may be inside.
+    pub allows_gre: bool,
+    /// An empty anti-replay window, of the size and kind that this SA starts with.
+    pub window: ReplayWindow,
+    /// Selectors that a decrypted packet of an IPsec policy must match one of.
+    pub selectors: Policy,
 }
 
 impl InboundSa {
@@ -76,18 +77,19 @@ impl InboundSa {
 
 /// An SA on which we send.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct OutboundSa {
-    /// Index of the SA, the same in tables and run-time state.
-    pub slot: u32,
+    /// Its key.
+    pub key: Key,
     /// SPI that the peer chose.
     pub spi: u32,
+    /// Index of the SA, the same in tables and run-time state.
+    pub slot: u32,
     /// Extended sequence numbers.
     pub esn: bool,
     /// Added to the 64-bit sequence number to make the IV. Zero for keys that are fresh by
     /// construction; random for manual keys, which outlive a restart of the counter.
     pub iv_offset: u64,
-    /// Its key.
-    pub key: Key,
     /// When it ends.
     pub lifetime: Lifetime,
     /// What it has done. Belongs to this key alone: the sequence number in it is where the next
