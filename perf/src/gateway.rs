@@ -39,6 +39,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Pools {
     pub(crate) packets: Mempool,
     pub(crate) large: Mempool,
+    /// Most frames of a case that there are at a time.
+    frames: usize,
 }
 
 /// Where a source puts its packets.
@@ -145,7 +147,7 @@ impl Gateway {
         };
         // No ring can be full: it holds all packets that are ever on their way. Nor is it larger:
         // going round its slots takes cache.
-        let settings = Settings { ring: case.frames_on_their_way_max(), poll: Poll::Busy };
+        let settings = Settings { ring: pools.frames, poll: Poll::Busy };
         let members = assemble(&plan, queues, &parts, settings, &Arc::new(tables))?;
         let mut gateway = Self { members, plan };
         gateway.install(sas)?;
@@ -183,8 +185,8 @@ impl Pools {
     fn new(eal: &Eal, case: &Case, waiting: usize) -> Result<Self, Error> {
         let number = next_number();
         // As many again wait in the caches of cores that free but do not allocate.
-        let on_their_way = 2 * case.frames_on_their_way_max();
-        let mbufs = (on_their_way + 2 * waiting + 4096).next_power_of_two() - 1;
+        let frames = case.frames_on_their_way_max() + waiting;
+        let mbufs = (2 * frames + 4096).next_power_of_two() - 1;
         let packets = MempoolConfig {
             mbufs: count(mbufs),
             data_room: DATA_ROOM_MIN.max(case.mtu + BESIDE_IP),
@@ -201,6 +203,7 @@ impl Pools {
         Ok(Self {
             packets: Mempool::new(eal, &format!("bench{number}"), packets)?,
             large: Mempool::new(eal, &format!("bench{number}l"), large)?,
+            frames,
         })
     }
 }

@@ -43,7 +43,7 @@ Examples:
 
 /// Measures what a packet costs, in TSC cycles, stage by stage. Needs no NIC, no root, no
 /// hugepages.
-#[derive(Debug, Clone, PartialEq, Parser)]
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct Args {
     /// What is measured.
@@ -78,7 +78,7 @@ pub struct Args {
 }
 
 /// What is measured. What is left out has a default, or is as before.
-#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct Options {
     /// What to measure [default: all]
     #[arg(long, value_delimiter = ',')]

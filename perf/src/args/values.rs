@@ -8,16 +8,23 @@ use std::time::Duration;
 use aead::{Algorithm, Backend};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// A share of the rate that a gateway gets through: above 0, at most 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, serde::Serialize)]
-#[serde(transparent)]
-pub struct Load(f64);
+/// A share of the rate that a gateway gets through, in parts of a million: at least 1000, at most
+/// all of them. Serialized as the share, 0.001 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(into = "f64")]
+pub struct Load(u32);
 
 impl Load {
-    /// The share.
+    /// The share, 0.001 to 1.
     #[must_use]
-    pub const fn share(self) -> f64 {
-        self.0
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / PARTS
+    }
+}
+
+impl From<Load> for f64 {
+    fn from(load: Load) -> Self {
+        load.share()
     }
 }
 
@@ -32,19 +39,21 @@ impl FromStr for Load {
         };
         let number: f64 = number.trim().parse().map_err(|_| "not a number".to_owned())?;
         let share = if percent || number > 1.0 { number / 100.0 } else { number };
-        match (LOAD_MIN..=1.0).contains(&share) {
-            true => Ok(Self(share)),
-            false => Err("0.1 to 100 percent are possible".to_owned()),
+        if !(LOAD_MIN..=1.0).contains(&share) {
+            return Err("0.1 to 100 percent are possible".to_owned());
         }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1")]
+        Ok(Self((share * PARTS).round() as u32))
     }
 }
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", (self.0 * 1e4).round() / 1e2)
+        write!(f, "{}%", f64::from(self.0) / PARTS * 100.0)
     }
 }
 
+const PARTS: f64 = 1e6;
 /// Below this, a run has too few packets for percentiles.
 const LOAD_MIN: f64 = 0.001;
 

@@ -1,25 +1,27 @@
 //! Latency at a given load.
 //!
 //! ```text
-//! segment:  make packets > barrier > [release what is due > turn > see what left]… > record
-//!           off the clock           on the clock                                    off the clock
+//! off the clock   record; make packets
+//! on the clock    [release what is due > turn > see what left]… until packets run short
 //! ```
 //!
-//! Packets are made beforehand, some thousands at a time, and passed on when they are due; so
-//! making them takes nothing from the worker, on whose thread all of this happens, as in
-//! [`crate::measure`]. Passing on and seeing are on the clock, and make the figure a little worse.
+//! Packets are made beforehand, a few bursts at a time, while the clock stands still between two
+//! turns; so making them takes nothing from the worker, on whose thread all of this happens, and
+//! they are as warm in its caches as in [`crate::measure`]. Passing on and seeing are on the clock,
+//! and make the figure a little worse.
 //!
 //! A latency is the time from when a packet was due, by an open-loop [`Schedule`] that nothing
 //! delays, to when the turn of the loop was over in which its frame left. It includes waiting for
 //! the worker to poll, all stages, rings between cores, and interruptions by the system. It does
 //! not include what a NIC, its bus and the wire add.
 
+mod clock;
 mod pacer;
 mod schedule;
 mod sink;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{panic, thread};
 
@@ -28,9 +30,10 @@ use dataplane::engine::worker::Worker;
 use dpdk::{Eal, Port};
 use hdrhistogram::Histogram;
 
+use self::clock::Clock;
 use self::pacer::Pacer;
 use self::schedule::Schedule;
-use self::sink::{Segment, Sink};
+use self::sink::Sink;
 use crate::case::Case;
 use crate::drops::DropCounters;
 use crate::error::Error;
@@ -43,9 +46,9 @@ pub(crate) struct Latencies {
     pub(crate) offered_pps: f64,
     /// Of each frame, in nanoseconds.
     pub(crate) histogram: Histogram<u64>,
-    /// Packets offered so far.
+    /// Packets that have got through.
     packets: u64,
-    /// TSC ticks from when the first packet of each segment was due to when the last had left.
+    /// TSC ticks on the clock until then, from when the first packet was due.
     ticks: u64,
     ticks_per_second: u64,
 }
@@ -53,7 +56,8 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// Nothing yet.
     pub(crate) fn new(eal: &Eal, offered_pps: f64) -> Result<Self, Error> {
-        let histogram = Histogram::new(DIGITS).map_err(|_| Error::Setup("no histogram"))?;
+        let histogram = Histogram::new_with_max(NANOSECONDS_MAX, DIGITS)
+            .map_err(|_| Error::Setup("no histogram"))?;
         let ticks_per_second = eal.tsc_hz();
         Ok(Self { offered_pps, histogram, packets: 0, ticks: 0, ticks_per_second })
     }
@@ -64,30 +68,24 @@ impl Latencies {
         self.packets as f64 * self.ticks_per_second as f64 / self.ticks.max(1) as f64
     }
 
-    /// For how long packets were offered, in seconds.
-    fn seconds(&self) -> f64 {
-        self.packets as f64 / self.offered_pps
-    }
-
     fn record(&mut self, ticks: u64) {
         let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(self.ticks_per_second);
         self.histogram.saturating_record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
     }
 }
 
+/// The longest latency that is told from longer ones: a minute.
+const NANOSECONDS_MAX: u64 = 60_000_000_000;
 /// Significant digits of a latency.
 const DIGITS: u8 = 3;
-/// Frames that are made for a segment, as many as fit a cache that cores share.
-const SEGMENT_FRAMES: usize = 8192;
-/// The same of jumbo frames, which are longer than this.
-const FRAME_USUAL_MAX: usize = 2048;
-const SEGMENT_FRAMES_JUMBO: usize = 2048;
-/// One of so many packets of a segment is not recorded: the caches are those of making packets.
-const WARM_UP: u64 = 16;
-/// From when a segment is decided to when its first packet is due: threads that wait for each
-/// other need much more to wake up.
-const HEAD_START: Duration = Duration::from_micros(20);
-const HEAD_START_THREADS: Duration = Duration::from_millis(1);
+/// Bursts that are made at a time: few, so that they stay in the cache.
+const STOCK: usize = 2;
+/// The same where several threads have to stop for it.
+const STOCK_THREADS: usize = 8;
+/// How long threads take to wake up, at most.
+const WAKE_UP: Duration = Duration::from_micros(500);
+/// Packets due in this time are not recorded: caches and predictors have settled by then.
+const WARM_UP: Duration = Duration::from_millis(5);
 /// How long packets may take beyond their schedule.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -99,7 +97,8 @@ pub(crate) fn measure(
     duration: Duration,
     stop: &AtomicBool,
 ) -> Result<(), Error> {
-    let mut bench = Bench::new(eal, case)?;
+    let pps = lock(so_far).offered_pps;
+    let mut bench = Bench::new(eal, case, pps)?;
     let drops = bench.drops.clone();
     let shared = Shared::new(eal, case, bench.members.len(), so_far, duration, stop);
     let cores = bench.setup.gateway.plan.programs.iter().map(|program| program.core.0.into());
@@ -118,7 +117,8 @@ pub(crate) fn measure(
         threads.into_iter().map(join).collect::<Result<Vec<()>, Error>>()
     });
     drops.read().refuse(case)?;
-    result.map(|_| ())
+    result?;
+    shared.outcome()
 }
 
 /// A set-up with its pacers and sinks.
@@ -139,11 +139,12 @@ struct Member {
 }
 
 impl Bench {
-    fn new(eal: &Eal, case: &Case) -> Result<Self, Error> {
+    fn new(eal: &Eal, case: &Case, pps: f64) -> Result<Self, Error> {
         let pairs = case.mode.ways().iter().map(|_| ring_pair(eal, case));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (egress, mut seen): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let (setup, inlets) = Setup::without_sources(eal, case, egress, segment_frames(case))?;
+        let waiting = STOCK_THREADS * case.frames_on_their_way_max();
+        let (setup, inlets) = Setup::without_sources(eal, case, egress, waiting)?;
         let mut members: Vec<Member> = Vec::new();
         members.resize_with(setup.gateway.members.len(), Member::default);
         let mut drops = DropCounters::of(&setup);
@@ -154,12 +155,15 @@ impl Bench {
                 members[worker].pacers.push(pacer);
             }
         }
+        let ways = case.mode.ways().len() as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let warm_up = (pps / ways * WARM_UP.as_secs_f64()) as u64;
         for (number, (way, port)) in case.mode.ways().iter().zip(&mut seen).enumerate() {
             let queues = port.start(&port_config(case, &setup.pools))?;
             let queue = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
             let sender = sender(&setup.gateway.plan, setup.egress[number].id());
             let sender = sender.ok_or(Error::Setup("a port that nobody sends by"))?;
-            members[sender].sinks.push((number, Sink::new(case, *way, queue)));
+            members[sender].sinks.push((number, Sink::new(case, *way, queue, warm_up)));
         }
         Ok(Self { setup, members, drops, _seen: seen })
     }
@@ -172,40 +176,31 @@ fn sender(plan: &Plan, port: u16) -> Option<usize> {
     plan.programs.iter().position(|program| program.core == *core)
 }
 
-/// Frames in a segment, of all ways.
-fn segment_frames(case: &Case) -> usize {
-    if case.size.largest() > FRAME_USUAL_MAX { SEGMENT_FRAMES_JUMBO } else { SEGMENT_FRAMES }
-}
-
 /// What the threads share.
 struct Shared<'a> {
-    barrier: Barrier,
-    /// Says to all threads, between barriers, whether there is another segment.
-    goes_on: AtomicBool,
-    /// A thread could not be made ready, or ran out of packets.
-    failed: AtomicBool,
-    /// Frames that leave in this segment; 0 before the first.
+    clock: Clock,
+    /// By way, and when they start.
+    schedules: Vec<Schedule>,
+    start: u64,
+    /// TSC ticks for which packets are offered, and for how long what is lost is waited for.
+    duration: u64,
+    patience: u64,
+    /// Bursts that are made at a time.
+    stock: usize,
+    frames_out: u64,
+    /// Frames that leave of the packets made so far.
     expected: AtomicU64,
-    /// TSC value at which the segment starts.
-    start: AtomicU64,
-    /// Frames that have left in this segment.
+    /// Frames that have left.
     left: AtomicU64,
-    /// TSC ticks before a segment starts.
-    head_start: u64,
-    /// TSC value at which the last of them did.
-    last_left: AtomicU64,
+    /// No more packets are made.
+    is_last: AtomicBool,
+    /// A thread could not be made ready, or ran out of buffers.
+    failed: AtomicBool,
     /// Frames that nobody sent.
     unknown: AtomicU64,
-    /// By way.
-    schedules: Vec<Schedule>,
-    /// Packets of a segment, of each way.
-    packets: u64,
-    frames_out: u64,
     so_far: &'a Mutex<Latencies>,
-    duration: Duration,
     stop: &'a AtomicBool,
     case: &'a Case,
-    ticks_per_second: u64,
 }
 
 impl<'a> Shared<'a> {
@@ -217,37 +212,31 @@ impl<'a> Shared<'a> {
         duration: Duration,
         stop: &'a AtomicBool,
     ) -> Self {
+        let hz = eal.tsc_hz();
         let ways = case.mode.ways().len();
         let pps = lock(so_far).offered_pps / ways as f64;
-        let ticks_per_second = eal.tsc_hz();
-        // Ways take turns, as far as their packets are evenly spread.
-        let apart = ticks_per_second as f64 / pps / ways as f64;
+        let clock = Clock::new(threads, ticks(hz, WAKE_UP));
+        let start = clock.now();
+        // Packets of two ways are due in turns.
+        let apart = hz as f64 / pps / ways as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let start = |way: usize| (apart * way as f64) as u64;
-        let head_start = if threads > 1 { HEAD_START_THREADS } else { HEAD_START };
-        let micros = u64::try_from(head_start.as_micros()).unwrap_or_default();
-        let frames = case.frames_in().max(case.frames_out()) * ways;
-        let packets = (segment_frames(case) / frames).max(1).next_multiple_of(case.feed());
+        let schedule = |way| Schedule::new(start + (apart * way as f64) as u64, hz, pps);
         Self {
-            barrier: Barrier::new(threads),
-            goes_on: AtomicBool::new(true),
-            failed: AtomicBool::new(false),
-            expected: AtomicU64::new(0),
-            start: AtomicU64::new(0),
-            left: AtomicU64::new(0),
-            head_start: ticks_per_second / 1_000_000 * micros,
-            last_left: AtomicU64::new(0),
-            unknown: AtomicU64::new(0),
-            schedules: (0..ways)
-                .map(|way| Schedule::new(start(way), ticks_per_second, pps))
-                .collect(),
-            packets: packets as u64,
+            clock,
+            schedules: (0..ways).map(schedule).collect(),
+            start,
+            duration: ticks(hz, duration + WARM_UP),
+            patience: ticks(hz, PATIENCE),
+            stock: if threads > 1 { STOCK_THREADS } else { STOCK },
             frames_out: case.frames_out() as u64,
+            expected: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+            is_last: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            unknown: AtomicU64::new(0),
             so_far,
-            duration,
             stop,
             case,
-            ticks_per_second,
         }
     }
 
@@ -262,110 +251,99 @@ impl<'a> Shared<'a> {
         if ready.is_err() {
             self.failed.store(true, Ordering::Release);
         }
-        let mut first = 0;
-        loop {
+        self.off_the_clock(member);
+        while !self.is_over() {
+            if self.clock.stop_is_wanted() {
+                self.off_the_clock(member);
+            }
+            let now = self.clock.now();
             for pacer in &mut member.pacers {
-                let made = pacer.prepare(usize::try_from(self.packets).unwrap_or(usize::MAX));
-                if made != self.packets {
-                    self.failed.store(true, Ordering::Release);
+                pacer.release(&self.schedules[pacer.way], now);
+                if pacer.is_low() && !self.is_last.load(Ordering::Acquire) {
+                    self.clock.want_stop();
                 }
-            }
-            // One decides for all, and starts the clock.
-            if self.barrier.wait().is_leader() {
-                self.decide();
-            }
-            self.barrier.wait();
-            if !self.goes_on.load(Ordering::Acquire) {
-                break;
-            }
-            self.run_segment(first, member, worker);
-            self.record(member);
-            first += self.packets;
-        }
-        let _lcore = ready?;
-        match self.outcome() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    fn decide(&self) {
-        let over = lock(self.so_far).seconds() >= self.duration.as_secs_f64();
-        let goes_on = !over && !self.stop.load(Ordering::Relaxed) && self.outcome().is_none();
-        self.goes_on.store(goes_on, Ordering::Release);
-        if goes_on {
-            self.left.store(0, Ordering::Relaxed);
-            let frames = self.packets * self.frames_out * self.schedules.len() as u64;
-            self.expected.store(frames, Ordering::Relaxed);
-            self.start.store(dpdk::tsc() + self.head_start, Ordering::Release);
-        }
-    }
-
-    /// What has gone wrong, if anything.
-    fn outcome(&self) -> Option<Error> {
-        let case = self.case.title();
-        let (expected, received) =
-            [&self.expected, &self.left].map(|n| n.load(Ordering::Acquire)).into();
-        match () {
-            () if self.failed.load(Ordering::Acquire) => {
-                Some(Error::Setup("too few buffers, or a thread that cannot run"))
-            }
-            () if self.unknown.load(Ordering::Acquire) > 0 => Some(Error::Unknown { case }),
-            () if received != expected => Some(Error::Lost { case, expected, received }),
-            () => None,
-        }
-    }
-
-    fn run_segment(&self, first: u64, member: &mut Member, worker: &mut Worker) {
-        let start = self.start.load(Ordering::Acquire);
-        let segments = self.schedules.iter().map(|schedule| Segment {
-            schedule: schedule.starting_at(start + schedule.due(0)),
-            first,
-            packets: self.packets,
-            warm_up: self.packets / WARM_UP,
-        });
-        let segments: Vec<_> = segments.collect();
-        let ends = segments.iter().map(|segment| segment.schedule.due(self.packets));
-        let patience = self.ticks_per_second.saturating_mul(PATIENCE.as_secs());
-        let give_up = ends.max().unwrap_or(start).saturating_add(patience);
-        let frames = self.expected.load(Ordering::Acquire);
-        while self.left.load(Ordering::Acquire) < frames {
-            let now = dpdk::tsc();
-            if now > give_up {
-                break;
-            }
-            for pacer in &mut member.pacers {
-                pacer.release(&segments[pacer.way].schedule, now);
             }
             worker.turn();
             for (way, sink) in &mut member.sinks {
-                let now = dpdk::tsc();
-                let left = sink.poll(&segments[*way], now);
-                if left > 0 {
-                    self.last_left.fetch_max(now, Ordering::Relaxed);
-                    self.left.fetch_add(left, Ordering::Release);
-                }
+                let left = sink.poll(&self.schedules[*way], self.clock.now());
+                self.left.fetch_add(left, Ordering::Release);
             }
         }
+        self.record(member);
+        ready.map(drop).map_err(Error::from)
     }
 
-    /// What the sinks of a thread have seen of a segment; exact, as no frame of it is left.
+    /// All that takes time and is not the gateway's.
+    fn off_the_clock(&self, member: &mut Member) {
+        let work = || {
+            self.record(member);
+            for pacer in &mut member.pacers {
+                let made = pacer.fill_up(self.stock);
+                self.expected.fetch_add(made * self.frames_out, Ordering::Release);
+                if pacer.is_low() {
+                    self.failed.store(true, Ordering::Release);
+                }
+            }
+        };
+        self.clock.stop(work, || self.decide());
+    }
+
+    /// Whether these packets are the last.
+    fn decide(&self) {
+        let over = self.clock.now() >= self.start + self.duration;
+        let stopped = self.stop.load(Ordering::Relaxed);
+        let broken =
+            self.failed.load(Ordering::Acquire) || self.unknown.load(Ordering::Acquire) > 0;
+        self.is_last.store(over || stopped || broken, Ordering::Release);
+    }
+
+    /// Whether nothing is left to do, or to wait for.
+    fn is_over(&self) -> bool {
+        if !self.is_last.load(Ordering::Acquire) {
+            return false;
+        }
+        let expected = self.expected.load(Ordering::Acquire);
+        let packets = expected / self.frames_out / self.schedules.len() as u64;
+        let last_due = self.schedules.iter().map(|schedule| schedule.due(packets)).max();
+        self.left.load(Ordering::Acquire) >= expected
+            || self.clock.now() > last_due.unwrap_or(0).saturating_add(self.patience)
+    }
+
+    /// What the sinks of a thread have seen.
     fn record(&self, member: &mut Member) {
         for (_, sink) in &mut member.sinks {
             let mut so_far = lock(self.so_far);
             sink.latencies.drain(..).for_each(|ticks| so_far.record(ticks));
-            so_far.packets += std::mem::take(&mut sink.received) / self.frames_out;
+            so_far.packets = self.left.load(Ordering::Acquire) / self.frames_out;
+            so_far.ticks = self.clock.now().saturating_sub(self.start);
             self.unknown.fetch_add(std::mem::take(&mut sink.unknown), Ordering::Release);
         }
-        if !member.sinks.is_empty() {
-            let last = self.last_left.swap(0, Ordering::Relaxed);
-            lock(self.so_far).ticks += last.saturating_sub(self.start.load(Ordering::Relaxed));
+    }
+
+    /// What has gone wrong, if anything.
+    fn outcome(&self) -> Result<(), Error> {
+        let case = self.case.title();
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::Setup("too few buffers"));
+        }
+        if self.unknown.load(Ordering::Acquire) > 0 {
+            return Err(Error::Unknown { case });
+        }
+        let expected = self.expected.load(Ordering::Acquire);
+        match self.left.load(Ordering::Acquire) {
+            received if received == expected => Ok(()),
+            received => Err(Error::Lost { case, expected, received }),
         }
     }
 }
 
+fn ticks(hz: u64, duration: Duration) -> u64 {
+    let ticks = duration.as_nanos() * u128::from(hz) / 1_000_000_000;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 /// A panic of another thread while it held the lock leaves what it guards as it was.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -377,7 +355,7 @@ pub(crate) fn measure_at_load(
     duration: Duration,
 ) -> Result<Option<Latencies>, Error> {
     let Some(load) = case.load else { return Ok(None) };
-    let so_far = Arc::new(Mutex::new(Latencies::new(eal, load.share() * mpps * 1e6)?));
+    let so_far = Mutex::new(Latencies::new(eal, load.share() * mpps * 1e6)?);
     measure(eal, case, &so_far, duration, &AtomicBool::new(false))?;
     let so_far = lock(&so_far).clone();
     Ok(Some(so_far))

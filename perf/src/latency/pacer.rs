@@ -13,17 +13,17 @@ use crate::source::Source;
 /// Packets of one source, made beforehand: on time, they only have to be passed on.
 ///
 /// ```text
-/// off the clock   source [-> far gateway seals] -> ring port -> waiting
-/// on the clock    waiting -> ring port of the gateway under test
+/// off the clock   source [-> far gateway seals] -> ring port -> stock
+/// on the clock    stock -> ring port of the gateway under test
 /// ```
 pub(super) struct Pacer {
     pub(super) way: usize,
     pub(super) source: Source,
     made: RxQueue,
     ingress: TxQueue,
-    waiting: VecDeque<Mbuf>,
+    stock: VecDeque<Mbuf>,
     batch: Vec<Mbuf>,
-    /// Packets passed on in this segment.
+    /// Packets passed on.
     released: u64,
     /// Frames of each packet.
     frames: usize,
@@ -54,7 +54,7 @@ impl Pacer {
             source,
             made,
             ingress,
-            waiting: VecDeque::new(),
+            stock: VecDeque::new(),
             batch: Vec::new(),
             released: 0,
             frames: case.frames_in(),
@@ -63,19 +63,24 @@ impl Pacer {
         }))
     }
 
-    /// Makes the packets of a segment, at least `count`; returns how many. Fewer only if the pool
+    /// Whether the next packets that are due at a time might not be there.
+    pub(super) fn is_low(&self) -> bool {
+        self.stock.len() < self.max * self.frames
+    }
+
+    /// Makes packets until there is a stock of `bursts`; returns how many. Fewer only if the pool
     /// is empty.
-    pub(super) fn prepare(&mut self, count: usize) -> u64 {
-        self.released = 0;
+    pub(super) fn fill_up(&mut self, bursts: usize) -> u64 {
         let mut made = 0;
-        while made < count as u64 {
+        let mut arrived = Vec::new();
+        while self.stock.len() < bursts * self.max * self.frames {
             let fed = self.source.feed();
             if fed.packets == 0 {
                 break;
             }
             made += fed.packets;
-            while self.made.burst(&mut self.batch, self.max) > 0 {
-                self.waiting.extend(self.batch.drain(..));
+            while self.made.burst(&mut arrived, self.max) > 0 {
+                self.stock.extend(arrived.drain(..));
             }
         }
         made
@@ -84,9 +89,9 @@ impl Pacer {
     /// Passes on what is due.
     pub(super) fn release(&mut self, schedule: &Schedule, now: u64) {
         if self.batch.is_empty() {
-            let due = schedule.count_due(now, self.released, self.max);
-            let frames = (due * self.frames).min(self.waiting.len());
-            self.batch.extend(self.waiting.drain(..frames));
+            let there = self.stock.len() / self.frames;
+            let due = schedule.count_due(now, self.released, self.max.min(there));
+            self.batch.extend(self.stock.drain(..due * self.frames));
             self.released += due as u64;
         }
         // What does not fit the queue stays, and goes first the next time.

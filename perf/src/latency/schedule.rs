@@ -25,11 +25,6 @@ impl Schedule {
         Self { start, interval: interval.max(1) }
     }
 
-    /// The same, from another TSC value on.
-    pub(super) fn starting_at(self, start: u64) -> Self {
-        Self { start, ..self }
-    }
-
     /// TSC value at which packet `number` is due.
     pub(super) fn due(&self, number: u64) -> u64 {
         let ticks = (u128::from(number) * u128::from(self.interval)) >> FRACTION;

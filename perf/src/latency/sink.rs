@@ -14,48 +14,35 @@ pub(super) struct Sink {
     seen: RxQueue,
     reader: Reader,
     frames: Vec<Mbuf>,
-    /// TSC ticks from when a packet was due to when its frame had left, of this segment.
+    /// The first so many packets are not recorded.
+    warm_up: u64,
+    /// TSC ticks from when packets were due to when their frames had left.
     pub(super) latencies: Vec<u64>,
-    /// Frames of this segment, those that are not recorded included.
-    pub(super) received: u64,
     /// Frames that no packet belongs to.
     pub(super) unknown: u64,
 }
 
-/// A segment as a sink sees it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Segment {
-    pub(super) schedule: Schedule,
-    /// Number of its first packet.
-    pub(super) first: u64,
-    /// Packets in it.
-    pub(super) packets: u64,
-    /// The first so many are not recorded.
-    pub(super) warm_up: u64,
-}
-
 impl Sink {
-    pub(super) fn new(case: &Case, way: Way, seen: RxQueue) -> Self {
-        let reader = Reader::new(case, way);
-        Self { seen, reader, frames: Vec::new(), latencies: Vec::new(), received: 0, unknown: 0 }
+    pub(super) fn new(case: &Case, way: Way, seen: RxQueue, warm_up: u64) -> Self {
+        let (reader, frames, latencies) = (Reader::new(case, way), Vec::new(), Vec::new());
+        Self { seen, reader, frames, warm_up, latencies, unknown: 0 }
     }
 
     /// Takes what has left by `now`; returns how many frames that is.
-    pub(super) fn poll(&mut self, segment: &Segment, now: u64) -> u64 {
+    pub(super) fn poll(&mut self, schedule: &Schedule, now: u64) -> u64 {
         let count = self.seen.burst(&mut self.frames, FRAMES_MAX) as u64;
         for frame in &self.frames {
-            let number = self.reader.number(frame.data());
-            match number.and_then(|number| number.checked_sub(segment.first)) {
-                Some(number) if number < segment.packets => {
-                    if number >= segment.warm_up {
-                        self.latencies.push(now.saturating_sub(segment.schedule.due(number)));
+            match self.reader.number(frame.data()) {
+                // What has left before it was due is not what it looks like.
+                Some(number) if schedule.due(number) <= now => {
+                    if number >= self.warm_up {
+                        self.latencies.push(now - schedule.due(number));
                     }
                 }
                 _ => self.unknown += 1,
             }
         }
         Mbuf::free_bulk(&mut self.frames);
-        self.received += count;
         count
     }
 }

@@ -109,7 +109,8 @@ fn latency(cases: &[CaseReport], row: &mut Row<'_>) {
     let first = cases.iter().find_map(|case| case.latency.as_ref());
     let Some(first) = first else { return };
     let of = |case: &CaseReport, value: &dyn Fn(&super::LatencyReport) -> f64| {
-        cell(case.latency.as_ref().map(value))
+        let found = case.latency.as_ref().map(value);
+        found.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
     };
     let load = first.load;
     row(&format!("at {load}, Mpps offered"), &|case| of(case, &|found| found.offered_mpps));
