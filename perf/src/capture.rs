@@ -117,6 +117,13 @@ impl Capture {
         self.packets.iter().map(|packet| packet.len()).max().unwrap_or(0)
     }
 
+    /// Octets of a packet, on average.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        let octets: usize = self.packets.iter().map(|packet| packet.len()).sum();
+        octets as f64 / self.packets.len().max(1) as f64
+    }
+
     fn read_pcap(&mut self, file: File) -> Result<(), PcapError> {
         let mut reader = PcapReader::new(file)?;
         let link = reader.header().datalink;
@@ -180,9 +187,7 @@ impl Capture {
 /// For people: how many packets, how large, and what was left out.
 impl fmt::Display for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let octets: usize = self.packets.iter().map(|packet| packet.len()).sum();
-        let mean = octets as f64 / self.packets.len().max(1) as f64;
-        let (count, left_out) = (self.packets.len(), self.left_out_text());
+        let (count, mean, left_out) = (self.packets.len(), self.mean(), self.left_out_text());
         write!(f, "{} is {count} packets, on average {mean:.1} octets{left_out}", self.name)
     }
 }

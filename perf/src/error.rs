@@ -15,7 +15,7 @@ use crate::capture::CaptureError;
 #[non_exhaustive]
 pub enum Error {
     /// The packet would have to be fragmented.
-    #[error("{case}: {largest} octets: at most {max} fit a path of jumbo frames")]
+    #[error("{case}: {largest} octets are too many: {max} fit a path of jumbo frames")]
     SizeTooLarge {
         /// The case.
         case: String,
@@ -131,9 +131,15 @@ pub enum Error {
         /// Why not.
         cause: std::io::Error,
     },
-    /// The prompt cannot be read or written.
+    /// The prompt cannot be read.
     #[error("the prompt: {0}")]
     Prompt(String),
+    /// Traffic that was started at the prompt failed; the text was said there.
+    #[error("{0} of what was started failed")]
+    PromptFailed(u32),
+    /// Lines that were read as commands are none, or do not suit; the text was said there.
+    #[error("{0} of the commands were refused")]
+    PromptRefused(u32),
 }
 
 impl Error {
@@ -142,7 +148,10 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::NoSuchCore(_) | Self::FewerFlowsThanPeers { .. } | Self::Capture(_) => true,
-            Self::Setting { .. } | Self::Plan(_) | Self::TooManyCores { .. } => true,
+            Self::PromptRefused(_)
+            | Self::Setting { .. }
+            | Self::Plan(_)
+            | Self::TooManyCores { .. } => true,
             _ => self.is_of_the_mode(),
         }
     }

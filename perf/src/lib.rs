@@ -32,6 +32,7 @@ mod gateway;
 mod latency;
 mod measure;
 mod mode;
+mod prompt;
 mod proof;
 mod report;
 mod size;
@@ -78,6 +79,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         return written(out.write_all(comparison.render(args.json).as_bytes()));
     }
     let cases = args.options.cases(&available_cores())?;
+    if args.interactive {
+        return prompt::run(&start()?, args, out);
+    }
     let report = measure_all(&start()?, args, &cases)?;
     written(out.write_all(report.render(args.json).as_bytes()))?;
     Ok(())

@@ -83,6 +83,16 @@ impl Size {
         }
     }
 
+    /// Octets of a packet, on average.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        match self {
+            Self::Octets(octets) => f64::from(*octets),
+            Self::Imix => f64::from(IMIX.iter().sum::<u16>()) / IMIX.len() as f64,
+            Self::Capture(capture) => capture.mean(),
+        }
+    }
+
     /// What to say of it beside its label, if anything.
     #[must_use]
     pub fn note(&self) -> Option<String> {
@@ -95,8 +105,7 @@ impl Size {
                 for same in sizes.chunk_by(|a, b| a == b) {
                     text += &format!(" {} of {},", same.len(), same[0]);
                 }
-                let mean = f64::from(IMIX.iter().sum::<u16>()) / IMIX.len() as f64;
-                Some(format!("{text} on average {mean:.1} octets"))
+                Some(format!("{text} on average {:.1} octets", self.mean()))
             }
             Self::Capture(capture) => Some(capture.to_string()),
         }

@@ -135,11 +135,11 @@ fn refused_because_they_do_not_fit_together() {
         ("--peers 100 --flows 99", "99 flows cannot reach 100 peers: each needs one"),
         (
             "--mode encrypt --size 9159",
-            "encrypt of 9159 octets: 9159 octets: at most 9158 fit a path of jumbo frames",
+            "encrypt of 9159 octets: 9159 octets are too many: 9158 fit a path of jumbo frames",
         ),
         (
             "--mode gre-decap --size 9193",
-            "gre-decap of 9193 octets: 9193 octets: at most 9192 fit a path of jumbo frames",
+            "gre-decap of 9193 octets: 9193 octets are too many: 9192 fit a path of jumbo frames",
         ),
         (
             "--mode forward --cores 0,1,2,3,4,5,6,9 --preset pipeline --load 50 --size 28",

@@ -89,44 +89,12 @@ const WARM_UP: Duration = Duration::from_millis(5);
 /// How long packets may take beyond their schedule.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Offers `so_far.offered_pps` until that was for `duration` in all, or `stop` is set.
-pub(crate) fn measure(
-    eal: &Eal,
-    case: &Case,
-    so_far: &Mutex<Latencies>,
-    duration: Duration,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
-    let pps = lock(so_far).offered_pps;
-    let mut bench = Bench::new(eal, case, pps)?;
-    let drops = bench.drops.clone();
-    let shared = Shared::new(eal, case, bench.members.len(), so_far, duration, stop);
-    let cores = bench.setup.gateway.plan.programs.iter().map(|program| program.core.0.into());
-    let cores: Vec<usize> = cores.collect();
-    let workers = bench.setup.gateway.members.iter_mut().map(|(worker, _)| worker);
-    let result = thread::scope(|scope| {
-        let members = bench.members.iter_mut().zip(workers).zip(cores);
-        let threads = members.map(|((member, worker), core)| {
-            let shared = &shared;
-            scope.spawn(move || shared.run_core(eal, core, member, worker))
-        });
-        let threads: Vec<_> = threads.collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
-        };
-        threads.into_iter().map(join).collect::<Result<Vec<()>, Error>>()
-    });
-    drops.read().refuse(case)?;
-    result?;
-    shared.outcome()
-}
-
 /// A set-up with its pacers and sinks.
-struct Bench {
-    setup: Setup,
+pub(crate) struct Bench {
+    pub(crate) setup: Setup,
     /// By worker.
     members: Vec<Member>,
-    drops: DropCounters,
+    pub(crate) drops: DropCounters,
     _seen: Vec<Port>,
 }
 
@@ -139,7 +107,8 @@ struct Member {
 }
 
 impl Bench {
-    fn new(eal: &Eal, case: &Case, pps: f64) -> Result<Self, Error> {
+    /// For `pps` packets a second, of all ways.
+    pub(crate) fn new(eal: &Eal, case: &Case, pps: f64) -> Result<Self, Error> {
         let pairs = case.mode.ways().iter().map(|_| ring_pair(eal, case));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (egress, mut seen): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -166,6 +135,36 @@ impl Bench {
             members[sender].sinks.push((number, Sink::new(case, *way, queue, warm_up)));
         }
         Ok(Self { setup, members, drops, _seen: seen })
+    }
+
+    /// Offers `so_far.offered_pps` for `duration`, or until `stop` is set.
+    pub(crate) fn run(
+        &mut self,
+        eal: &Eal,
+        case: &Case,
+        so_far: &Mutex<Latencies>,
+        duration: Duration,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        let Self { setup, members, drops, .. } = self;
+        let shared = Shared::new(eal, case, members.len(), so_far, duration, stop);
+        let programs = setup.gateway.plan.programs.iter();
+        let workers = setup.gateway.members.iter_mut().map(|(worker, _)| worker);
+        let result = thread::scope(|scope| {
+            let threads = members.iter_mut().zip(workers).zip(programs);
+            let threads = threads.map(|((member, worker), program)| {
+                let (shared, core) = (&shared, usize::from(program.core.0));
+                scope.spawn(move || shared.run_core(eal, core, member, worker))
+            });
+            let threads: Vec<_> = threads.collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+            };
+            threads.into_iter().map(join).collect::<Result<Vec<()>, Error>>()
+        });
+        drops.read().refuse(case)?;
+        result?;
+        shared.outcome()
     }
 }
 
@@ -347,7 +346,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// [`measure`] at the load of the case, of a gateway that gets `mpps` through.
+/// Latency at the load of the case, if it has one, of a gateway that gets `mpps` through.
 pub(crate) fn measure_at_load(
     eal: &Eal,
     case: &Case,
@@ -356,7 +355,8 @@ pub(crate) fn measure_at_load(
 ) -> Result<Option<Latencies>, Error> {
     let Some(load) = case.load else { return Ok(None) };
     let so_far = Mutex::new(Latencies::new(eal, load.share() * mpps * 1e6)?);
-    measure(eal, case, &so_far, duration, &AtomicBool::new(false))?;
+    let mut bench = Bench::new(eal, case, lock(&so_far).offered_pps)?;
+    bench.run(eal, case, &so_far, duration, &AtomicBool::new(false))?;
     let so_far = lock(&so_far).clone();
     Ok(Some(so_far))
 }
