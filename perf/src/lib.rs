@@ -84,7 +84,24 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     }
     let report = measure_all(&start()?, args, &cases)?;
     written(out.write_all(report.render(args.json).as_bytes()))?;
-    Ok(())
+    match &args.report {
+        Some(folder) => report::html::write(&report, &command_line(), folder),
+        None => Ok(()),
+    }
+}
+
+/// As it was typed, but for the folder of the program; words that need it are in quotes.
+fn command_line() -> String {
+    let mut words: Vec<_> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(program) = words.first_mut() {
+        *program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    let quoted = |word: String| match word.contains(char::is_whitespace) || word.is_empty() {
+        true => format!("'{word}'"),
+        false => word,
+    };
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn start() -> Result<Eal, Error> {

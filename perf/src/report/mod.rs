@@ -1,5 +1,6 @@
 //! What is reported of a case: its median run, and how far the other runs are from it.
 
+pub(crate) mod html;
 pub(crate) mod latency;
 mod table;
 #[cfg(test)]

@@ -8,68 +8,69 @@ use super::{CaseReport, Report, count};
 
 /// The report as text.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = String::new();
-    head(&mut text, report);
-    for cases in report.cases.chunk_by(CaseReport::is_of_one_table_with) {
-        text.push('\n');
-        mode(&mut text, cases);
+    let mut text = format!("{}\n", report.machine.line());
+    if let Some(line) = report.settings_line() {
+        let _ = writeln!(text, "{line}");
     }
-    notes(&mut text, report);
+    if !report.machine.optimized {
+        text.push_str("not a release build: these figures mean nothing\n");
+    }
+    text.push_str("TSC cycles for each packet put in; sizes are octets of the inner IP packet\n");
+    for cases in report.cases.chunk_by(CaseReport::is_of_one_table_with) {
+        let title = cases.first().map(CaseReport::title).unwrap_or_default();
+        let rows = rows(cases).into_iter().map(|(name, cells)| (format!("  {name}"), cells));
+        let _ = write!(text, "\n{title}\n{}", text_table(&rows.collect::<Vec<_>>()));
+    }
+    let notes = report.notes();
+    if !notes.is_empty() {
+        let _ = writeln!(text, "\n{}", notes.join("\n"));
+    }
     text
 }
 
-fn head(text: &mut String, report: &Report) {
-    let _ = writeln!(text, "{}", report.machine.line());
-    if let Some(case) = report.cases.first() {
+impl Report {
+    /// What all cases have in common, for people; none without cases.
+    pub(super) fn settings_line(&self) -> Option<String> {
+        let case = self.cases.first()?;
         let cores: Vec<_> = case.cores.iter().map(ToString::to_string).collect();
-        let runs = case.cycles_per_packet_runs.len();
-        let _ = writeln!(
-            text,
+        let runs = u32::try_from(case.cycles_per_packet_runs.len()).unwrap_or(u32::MAX);
+        Some(format!(
             "{} on {} {}, bursts of {}, median of {}",
             case.preset.name(),
             if cores.len() == 1 { "core" } else { "cores" },
             cores.join(","),
             case.burst,
-            count(u32::try_from(runs).unwrap_or(u32::MAX), "run"),
-        );
+            count(runs, "run"),
+        ))
     }
-    if !report.machine.optimized {
-        let _ = writeln!(text, "not a release build: these figures mean nothing");
-    }
-    let _ = writeln!(
-        text,
-        "TSC cycles for each packet put in; sizes are octets of the inner IP packet"
-    );
-}
 
-/// What is not plain from the tables alone.
-fn notes(text: &mut String, report: &Report) {
-    let mut notes: Vec<_> = report.cases.iter().filter_map(|case| case.size.note()).collect();
-    let jumbo = report.cases.iter().filter(|case| case.mtu > 1500).map(|case| {
-        let (mode, size) = (case.mode.name(), case.size.label());
-        format!("{mode} of {size}: links of {} octets", case.mtu)
-    });
-    notes.extend(jumbo);
-    notes.sort();
-    notes.dedup();
-    if report.cases.iter().any(|case| case.latency.is_some()) {
-        notes.push(
-            "latency: from when a packet was due to when it had been sent, ports excluded".into(),
-        );
-    }
-    if !notes.is_empty() {
-        text.push('\n');
-        notes.iter().for_each(|note| {
-            let _ = writeln!(text, "{note}");
+    /// What is not plain from the tables alone.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self.cases.iter().filter_map(|case| case.size.note()).collect();
+        let jumbo = self.cases.iter().filter(|case| case.mtu > 1500).map(|case| {
+            let (mode, size) = (case.mode.name(), case.size.label());
+            format!("{mode} of {size}: links of {} octets", case.mtu)
         });
+        notes.extend(jumbo);
+        notes.sort();
+        notes.dedup();
+        if self.cases.iter().any(|case| case.latency.is_some()) {
+            let text =
+                "latency: from when a packet was due to when it had been sent, ports excluded";
+            notes.push(text.to_owned());
+        }
+        notes
     }
 }
 
-fn mode(text: &mut String, cases: &[CaseReport]) {
-    let Some(first) = cases.first() else { return };
+/// The row that sums up the stages.
+pub(super) const ROW_TOTAL: &str = "total";
+
+/// Names and cells of the table of some cases; the first is its heading.
+pub(super) fn rows(cases: &[CaseReport]) -> Vec<(String, Vec<String>)> {
     let mut rows = Vec::new();
     let mut row = |name: &str, cell: &dyn Fn(&CaseReport) -> String| {
-        rows.push((format!("  {name}"), cases.iter().map(cell).collect::<Vec<_>>()));
+        rows.push((name.to_owned(), cases.iter().map(cell).collect::<Vec<_>>()));
     };
     row("", &|case| case.size.label());
     for stage in stages(cases) {
@@ -79,13 +80,13 @@ fn mode(text: &mut String, cases: &[CaseReport]) {
         });
     }
     row("loop", &|case| format!("{:.1}", case.loop_cycles_per_packet));
-    row("total", &|case| format!("{:.1}", case.cycles_per_packet));
+    row(ROW_TOTAL, &|case| format!("{:.1}", case.cycles_per_packet));
     row("total, least-most", &|case| {
         let (least, most) = case.cycles_per_packet_range;
         format!("{least:.0}-{most:.0}")
     });
-    if first.copies.is_some() {
-        row("for each copy", &|case| cell(case.cycles_per_copy));
+    if cases.iter().any(|case| case.copies.is_some()) {
+        row("for each copy", &|case| cell(case.cycles_per_copy, 1));
     }
     row("packets per call", &packets_per_call);
     if cases.iter().any(|case| (case.frames_in, case.frames_out) != (1, 1)) {
@@ -96,11 +97,8 @@ fn mode(text: &mut String, cases: &[CaseReport]) {
     row("drops", &|case| case.drops.to_string());
     row("core clock / TSC", &|case| format!("{:.2}", case.clock_ratio));
     row("turns set aside", &|case| format!("{}/{}", case.turns_aside, case.turns));
-    if cases.iter().any(|case| case.latency.is_some()) {
-        latency(cases, &mut row);
-    }
-    let _ = writeln!(text, "{}", first.title());
-    text.push_str(&text_table(&rows));
+    latency(cases, &mut row);
+    rows
 }
 
 type Row<'a> = dyn FnMut(&str, &dyn Fn(&CaseReport) -> String) + 'a;
@@ -109,8 +107,7 @@ fn latency(cases: &[CaseReport], row: &mut Row<'_>) {
     let first = cases.iter().find_map(|case| case.latency.as_ref());
     let Some(first) = first else { return };
     let of = |case: &CaseReport, value: &dyn Fn(&super::LatencyReport) -> f64| {
-        let found = case.latency.as_ref().map(value);
-        found.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+        cell(case.latency.as_ref().map(value), 2)
     };
     let load = first.load;
     row(&format!("at {load}, Mpps offered"), &|case| of(case, &|found| found.offered_mpps));
@@ -121,8 +118,9 @@ fn latency(cases: &[CaseReport], row: &mut Row<'_>) {
     }
 }
 
-fn cell(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
+/// A number with so many digits behind the point, or that there is none.
+fn cell(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 const NAME_WIDTH: usize = 24;
