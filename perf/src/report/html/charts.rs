@@ -6,7 +6,7 @@ use super::svg::{Anchor, Svg, short, ticks};
 use crate::report::CaseReport;
 use crate::report::table::stages;
 
-/// Shades that tell sizes apart, from the first of a mode to the last.
+/// Shades, and hues, that tell sizes apart, from the first of a mode to the last.
 const SHADES: usize = 6;
 const WIDTH: f64 = 560.0;
 const BAR: f64 = 13.0;
@@ -18,6 +18,11 @@ const VALUE: f64 = 52.0;
 /// The class of the bar or line number `index` of a group.
 fn shade(index: usize) -> String {
     format!("s{}", index.min(SHADES - 1))
+}
+
+/// The class of the curve number `index` of a plot.
+fn hue(index: usize) -> String {
+    format!("c{}", index.min(SHADES - 1))
 }
 
 /// Modes with their sizes: a bar for each, as long as `value` says.
@@ -100,15 +105,15 @@ pub(super) fn stage_names(cases: &[CaseReport]) -> Vec<&'static str> {
 
 /// Latencies of the cases of a mode: how many frames, on a scale of nines, are not slower.
 pub(super) fn latency_distribution(cases: &[CaseReport], (least, most): (f64, f64)) -> String {
-    const LEFT: f64 = 52.0;
+    const LEFT: f64 = 60.0;
     const TOP: f64 = 8.0;
     const PLOT: f64 = 190.0;
     /// Shares are drawn up to this many nines.
     const NINES: f64 = 5.0;
-    let right = WIDTH - 16.0;
+    let right = WIDTH - 24.0;
     let (from, to) = (least.log10().floor(), most.log10().ceil());
     let span = (to - from).max(1.0);
-    let x = |us: f64| LEFT + (us.max(least).log10() - from) / span * (right - LEFT);
+    let x = |us: f64| LEFT + (us.log10() - from).max(0.0) / span * (right - LEFT);
     let nines = |share: f64| -(1.0 - share).max(10f64.powf(-NINES)).log10();
     let y = |share: f64| TOP + PLOT * (1.0 - nines(share) / NINES);
 
@@ -129,19 +134,19 @@ pub(super) fn latency_distribution(cases: &[CaseReport], (least, most): (f64, f6
     svg.text((right, TOP + PLOT + 31.0), Anchor::End, "size", "microseconds");
     for (index, case) in cases.iter().enumerate() {
         let Some(latency) = &case.latency else { continue };
-        let start = (latency.min_us, 0.0);
+        let start = (latency.min_us.max(least), 0.0);
         let points = std::iter::once(&start).chain(&latency.distribution);
         let points: Vec<_> = points.map(|(us, share)| (x(*us), y(*share))).collect();
         let tip = format!("{}: median {:.2} us", case.size.label(), latency.p50_us);
-        svg.path(&points, &format!("curve c{}", index.min(SHADES - 1)), &tip);
+        svg.path(&points, &format!("curve {}", hue(index)), &tip);
     }
     svg.finish("distribution of latency")
 }
 
-/// A legend of the sizes of some cases, in their shades.
-pub(super) fn sizes_legend(cases: &[CaseReport]) -> Vec<(String, String)> {
+/// A legend of the curves of some cases.
+pub(super) fn curves_legend(cases: &[CaseReport]) -> Vec<(String, String)> {
     let sizes = cases.iter().enumerate();
-    sizes.map(|(index, case)| (shade(index), case.size.label())).collect()
+    sizes.map(|(index, case)| (hue(index), case.size.label())).collect()
 }
 
 /// Vertical lines at round numbers, which stand below them.

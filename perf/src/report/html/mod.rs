@@ -88,6 +88,9 @@ fn throughput(page: &mut String, groups: &[&[CaseReport]]) {
     page.push_str("<div class=\"cards\">\n");
     let cycles = |case: &CaseReport| case.cycles_per_packet;
     card(page, "Cycles per packet", &charts::by_mode_and_size(groups, "cycles", cycles));
+    let of_octet = |case: &CaseReport| case.cycles_per_packet / case.octets_per_packet;
+    let of_octet = charts::by_mode_and_size(groups, "cycles per octet", of_octet);
+    card(page, "Cycles per octet of the inner packet", &of_octet);
     page.push_str("</div>\n");
 }
 
@@ -112,14 +115,15 @@ fn latency(page: &mut String, groups: &[&[CaseReport]]) {
     let scale = (least.max(0.01), most.max(0.1));
     let _ = writeln!(
         page,
-        "<h2>Latency at {}</h2>\n<p>The share of frames that are not slower, of the rate above. \
-         From when a packet was due, by a schedule that nothing delays, to the end of the turn in \
-         which its frame was sent; without what ports, buses and wires add.</p>",
+        "<h2>Latency at {}</h2>\n<p>Packets were offered at this share of the rates above; curves \
+         show how many frames were not slower. A latency runs from when a packet was due, by a \
+         schedule that nothing delays, to the end of the turn in which its frame was sent, without \
+         what ports, buses and wires add.</p>",
         escape(first.load)
     );
     page.push_str("<div class=\"cards\">\n");
     for cases in groups.iter().filter(|cases| cases.iter().any(|case| case.latency.is_some())) {
-        let legend = legend(charts::sizes_legend(cases));
+        let legend = legend(charts::curves_legend(cases));
         card(page, &title(cases), &(charts::latency_distribution(cases, scale) + &legend));
     }
     page.push_str("</div>\n");

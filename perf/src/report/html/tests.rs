@@ -48,8 +48,8 @@ fn the_page_is_whole_and_needs_nothing_else() {
     ] {
         assert!(page.contains(present), "{present}\n{page}");
     }
-    // Two of throughput, one of cost; two of stages; one of latency.
-    assert_eq!(page.matches("<svg").count(), 6);
+    // Two of throughput, two of cost; two of stages; one of latency.
+    assert_eq!(page.matches("<svg").count(), 7);
     assert_eq!(page.matches("<polyline").count(), 1);
 }
 
