@@ -15,6 +15,7 @@ use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig};
 use crate::args::Preset;
 use crate::case::Case;
 use crate::error::Error;
+use crate::latency;
 use crate::source::Source;
 use crate::tables::{self, Install, Ports, World};
 
@@ -184,29 +185,57 @@ const LARGE_MIN: usize = 7;
 impl Pools {
     fn new(eal: &Eal, case: &Case, waiting: usize) -> Result<Self, Error> {
         let number = next_number();
-        // As many again wait in the caches of cores that free but do not allocate.
-        let frames = case.frames_on_their_way_max() + waiting;
-        let mbufs = (2 * frames + 4096).next_power_of_two() - 1;
-        let packets = MempoolConfig {
-            mbufs: count(mbufs),
-            data_room: DATA_ROOM_MIN.max(case.mtu + BESIDE_IP),
-            ..MempoolConfig::default()
-        };
-        // Each packet on its way may be one that was put together.
-        let joined = if case.frames_in() > 1 { case.on_their_way_max() } else { 0 };
-        let large = MempoolConfig {
-            mbufs: count(joined.max(LARGE_MIN)),
-            cache: 0,
-            headroom: 256,
-            data_room: 65_000,
-        };
+        let (packets, large) = pool_configs(case, waiting);
         Ok(Self {
             packets: Mempool::new(eal, &format!("bench{number}"), packets)?,
             large: Mempool::new(eal, &format!("bench{number}l"), large)?,
-            frames,
+            frames: case.frames_on_their_way_max() + waiting,
         })
     }
 }
+
+/// Of packets, of which `waiting` are beside those of a usual set-up; and of whole datagrams.
+fn pool_configs(case: &Case, waiting: usize) -> (MempoolConfig, MempoolConfig) {
+    // As many again wait in the caches of cores that free but do not allocate.
+    let mbufs = (2 * case.frames_on_their_way_max() + waiting + 4096).next_power_of_two() - 1;
+    let packets = MempoolConfig {
+        mbufs: count(mbufs),
+        data_room: DATA_ROOM_MIN.max(case.mtu + BESIDE_IP),
+        ..MempoolConfig::default()
+    };
+    // Each packet on its way may be one that was put together.
+    let joined = if case.frames_in() > 1 { case.on_their_way_max() } else { 0 };
+    let large = MempoolConfig {
+        mbufs: count(joined.max(LARGE_MIN)),
+        cache: 0,
+        headroom: 256,
+        data_room: 65_000,
+    };
+    (packets, large)
+}
+
+/// MiB of memory that cases need of DPDK, one at a time.
+pub(crate) fn memory_mib(cases: &[Case]) -> u32 {
+    let octets = |config: MempoolConfig| {
+        let mbuf = u64::from(config.headroom) + u64::from(config.data_room) + MBUF_HEADERS;
+        u64::from(config.mbufs) * mbuf
+    };
+    let of_case = |case: &Case| {
+        let waiting = if case.load.is_some() { latency::waiting(case) } else { 0 };
+        let (packets, large) = pool_configs(case, waiting);
+        octets(packets) + octets(large)
+    };
+    let most = cases.iter().map(of_case).max().unwrap_or(0);
+    // What was there before may not be quite gone, and leaves holes.
+    u32::try_from(2 * (most >> 20) + MEMORY_REST_MIB).unwrap_or(u32::MAX).max(MEMORY_MIN_MIB)
+}
+
+/// Octets that DPDK puts before a packet's own: of the pool, and of the mbuf, with what it pads.
+const MBUF_HEADERS: u64 = 64 + 128 + 64;
+/// Rings, queues, and DPDK's own.
+const MEMORY_REST_MIB: u64 = 128;
+/// What a gateway takes by default.
+const MEMORY_MIN_MIB: u32 = 512;
 
 /// Two connected ports: what a source sends, a gateway receives.
 pub(crate) fn ring_pair(eal: &Eal, case: &Case) -> Result<(Port, Port), Error> {

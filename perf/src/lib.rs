@@ -75,14 +75,15 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     };
     if !args.compare.is_empty() {
         let pairs = compare::pairs(args, &available_cores())?;
-        let comparison = compare::run(&start()?, args, &pairs)?;
+        let comparison = compare::run(&start(pairs.as_flattened())?, args, &pairs)?;
         return written(out.write_all(comparison.render(args.json).as_bytes()));
     }
     let cases = args.options.cases(&available_cores())?;
     if args.interactive {
-        return prompt::run(&start()?, args, out);
+        return prompt::run(&start(&cases)?, args, out);
     }
-    let report = measure_all(&start()?, args, &cases)?;
+    args.report.as_deref().map_or(Ok(()), report::html::make_folder)?;
+    let report = measure_all(&start(&cases)?, args, &cases)?;
     written(out.write_all(report.render(args.json).as_bytes()))?;
     match &args.report {
         Some(folder) => report::html::write(&report, &command_line(), folder),
@@ -104,9 +105,10 @@ fn command_line() -> String {
     words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn start() -> Result<Eal, Error> {
-    let program = "greyhound-bench".into();
-    Ok(Eal::init(&EalConfig { program, ..EalConfig::default() })?)
+/// Starts DPDK with the memory that the cases need.
+fn start(cases: &[Case]) -> Result<Eal, Error> {
+    let (program, memory_mib) = ("greyhound-bench".into(), gateway::memory_mib(cases));
+    Ok(Eal::init(&EalConfig { program, memory_mib, ..EalConfig::default() })?)
 }
 
 /// Measures what `args` ask for, on an EAL that is up.

@@ -82,12 +82,21 @@ const DIGITS: u8 = 3;
 const STOCK: usize = 2;
 /// The same where several threads have to stop for it.
 const STOCK_THREADS: usize = 8;
+/// Frames that rings between cores hold then beside the usual: as many as are due while the system keeps
+/// one of the cores for some milliseconds.
+const IN_FLIGHT_MIN: usize = 16_384;
 /// How long threads take to wake up, at most.
 const WAKE_UP: Duration = Duration::from_micros(500);
 /// Packets due in this time are not recorded: caches and predictors have settled by then.
 const WARM_UP: Duration = Duration::from_millis(5);
 /// How long packets may take beyond their schedule.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Frames that there are beside those of a usual set-up.
+pub(crate) fn waiting(case: &Case) -> usize {
+    let burst = case.feed() * case.frames_in() * case.mode.ways().len();
+    if case.cores.len() > 1 { IN_FLIGHT_MIN + STOCK_THREADS * burst } else { 2 * STOCK * burst }
+}
 
 /// A set-up with its pacers and sinks.
 pub(crate) struct Bench {
@@ -112,8 +121,7 @@ impl Bench {
         let pairs = case.mode.ways().iter().map(|_| ring_pair(eal, case));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (egress, mut seen): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let waiting = STOCK_THREADS * case.frames_on_their_way_max();
-        let (setup, inlets) = Setup::without_sources(eal, case, egress, waiting)?;
+        let (setup, inlets) = Setup::without_sources(eal, case, egress, waiting(case))?;
         let mut members: Vec<Member> = Vec::new();
         members.resize_with(setup.gateway.members.len(), Member::default);
         let mut drops = DropCounters::of(&setup);

@@ -92,8 +92,8 @@ pub(super) fn rows(cases: &[CaseReport]) -> Vec<(String, Vec<String>)> {
     if cases.iter().any(|case| (case.frames_in, case.frames_out) != (1, 1)) {
         row("frames in > out", &|case| format!("{} > {}", case.frames_in, case.frames_out));
     }
-    row("Mpps", &|case| format!("{:.2}", case.mpps));
-    row("Gbit/s", &|case| format!("{:.2}", case.gbps));
+    row("Mpps", &|case| rate(case.mpps));
+    row("Gbit/s", &|case| rate(case.gbps));
     row("drops", &|case| case.drops.to_string());
     row("core clock / TSC", &|case| format!("{:.2}", case.clock_ratio));
     row("turns set aside", &|case| format!("{}/{}", case.turns_aside, case.turns));
@@ -110,12 +110,20 @@ fn latency(cases: &[CaseReport], row: &mut Row<'_>) {
         cell(case.latency.as_ref().map(value), 2)
     };
     let load = first.load;
-    row(&format!("at {load}, Mpps offered"), &|case| of(case, &|found| found.offered_mpps));
-    row("carried", &|case| of(case, &|found| found.carried_mpps));
+    let of_rate = |case: &CaseReport, value: &dyn Fn(&super::LatencyReport) -> f64| {
+        case.latency.as_ref().map_or_else(|| "-".to_owned(), |found| rate(value(found)))
+    };
+    row(&format!("at {load}, Mpps offered"), &|case| of_rate(case, &|found| found.offered_mpps));
+    row("carried", &|case| of_rate(case, &|found| found.carried_mpps));
     for (index, (name, _)) in first.percentiles().into_iter().enumerate() {
         let name = format!("latency {name}, us");
         row(&name, &|case| of(case, &|found| found.percentiles()[index].1));
     }
+}
+
+/// A rate: more digits where it is small.
+fn rate(value: f64) -> String {
+    if value < 0.1 { format!("{value:.5}") } else { format!("{value:.2}") }
 }
 
 /// A number with so many digits behind the point, or that there is none.

@@ -17,11 +17,15 @@ use crate::error::Error;
 const STYLE: &str = include_str!("style.css");
 const PAGE: &str = "index.html";
 
-/// Writes the page of a report into a folder, which is made if it is not there.
+/// Makes the folder of a report, so that nothing is measured for a page that cannot be written.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|cause| Error::Write { path: folder.to_owned(), cause })
+}
+
+/// Writes the page of a report into its folder.
 pub(crate) fn write(report: &Report, command: &str, folder: &Path) -> Result<(), Error> {
     let path = folder.join(PAGE);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, page(report, command)));
-    written.map_err(|cause| Error::Write { path, cause })
+    fs::write(&path, page(report, command)).map_err(|cause| Error::Write { path, cause })
 }
 
 /// The page of a report that `command` made.

@@ -90,6 +90,7 @@ fn bars_are_as_long_as_their_values() {
 fn a_report_is_a_file_in_a_folder() {
     let folder = std::env::temp_dir().join(format!("bench-page-{}", std::process::id()));
     let below = folder.join("a/b");
+    make_folder(&below).unwrap();
     write(&report(), "greyhound bench", &below).unwrap();
     let text = std::fs::read_to_string(below.join("index.html")).unwrap();
     assert_eq!(text, page(&report(), "greyhound bench"));
@@ -97,7 +98,9 @@ fn a_report_is_a_file_in_a_folder() {
 
     let file = std::env::temp_dir().join(format!("bench-file-{}", std::process::id()));
     std::fs::write(&file, "").unwrap();
-    let error = write(&report(), "greyhound bench", &file).unwrap_err();
-    assert!(error.to_string().contains("bench-file-"), "{error}");
+    for error in [make_folder(&file), write(&report(), "greyhound bench", &file)] {
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains("bench-file-") && !error.is_usage(), "{error}");
+    }
     std::fs::remove_file(&file).unwrap();
 }
