@@ -12,18 +12,20 @@ use dataplane::engine::worker::{Poll, Worker};
 use dataplane::stages::Parts;
 use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig};
 
-use crate::args::{Case, Preset};
+use crate::args::Preset;
+use crate::case::Case;
 use crate::error::Error;
+use crate::latency;
 use crate::source::Source;
 use crate::tables::{self, Install, Ports, World};
 
 /// Everything that one case needs, ready to run.
 pub(crate) struct Setup {
     pub(crate) gateway: Gateway,
-    /// By worker: the source of its packets, if it receives any.
-    pub(crate) sources: Vec<Option<Source>>,
-    /// Where packets leave.
-    pub(crate) egress: Port,
+    /// By worker: the sources of its packets.
+    pub(crate) sources: Vec<Vec<Source>>,
+    /// Where packets leave, by way.
+    pub(crate) egress: Vec<Port>,
     pub(crate) pools: Pools,
     _ingress: Vec<Port>,
 }
@@ -38,45 +40,87 @@ pub(crate) struct Gateway {
 pub(crate) struct Pools {
     pub(crate) packets: Mempool,
     pub(crate) large: Mempool,
+    /// Most frames of a case that there are at a time.
+    frames: usize,
+}
+
+/// Where a source puts its packets.
+pub(crate) struct Inlet {
+    /// The worker that receives them.
+    pub(crate) worker: usize,
+    /// The way, by its number among those of the mode.
+    pub(crate) way: usize,
+    /// The source's number among those of the way, and how many these are.
+    pub(crate) share: (usize, usize),
+    /// What it sends by this, the worker receives.
+    pub(crate) port: Port,
 }
 
 impl Setup {
-    /// A gateway whose packets end in a null port, which frees them as a NIC's driver does.
+    /// A gateway whose packets end in null ports, which free them as a NIC's driver does.
     pub(crate) fn new(eal: &Eal, case: &Case) -> Result<Self, Error> {
-        let device = format!("net_null_bench{},copy=0,no-rx=1", next_number());
-        Self::with_egress(eal, case, Port::attach(eal, &device)?)
+        let null = |_| {
+            let device = format!("net_null_bench{},copy=0,no-rx=1", next_number());
+            Ok(Port::attach(eal, &device)?)
+        };
+        let egress = case.mode.ways().iter().map(null).collect::<Result<_, Error>>()?;
+        Self::with_egress(eal, case, egress)
     }
 
-    /// A gateway that sends by `egress`.
-    pub(crate) fn with_egress(eal: &Eal, case: &Case, egress: Port) -> Result<Self, Error> {
-        let sources = match case.preset {
-            Preset::RunToCompletion => case.cores.len(),
-            Preset::Pipeline => 1,
-        };
-        let pools = Pools::new(eal, case.on_their_way_max())?;
-        let pairs = (0..sources).map(|_| ring_pair(eal, case));
-        let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
-        let (mut ports, far_ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let ids = Ports { ingress: ports.iter().map(Port::id).collect(), egress: egress.id() };
-        ports.push(egress);
-
-        let topology = topology(case, &ports);
-        let world = |shards| tables::under_test(case, &ids, shards);
-        let gateway = Gateway::new(eal, case, &pools, &topology, &mut ports, world)?;
-        let egress = ports.pop().ok_or(Error::Setup("there is no egress port"))?;
-        let mut setup = Self { sources: Vec::new(), gateway, egress, pools, _ingress: ports };
-        setup.sources.resize_with(setup.gateway.members.len(), || None);
-        for (index, port) in far_ends.into_iter().enumerate() {
-            let worker = setup.receiver(index).ok_or(Error::Setup("a port that nobody polls"))?;
-            setup.sources[worker] = Source::new(eal, case, &setup.pools, port, (index, sources))?;
+    /// A gateway that sends by `egress`, one port for each way.
+    pub(crate) fn with_egress(eal: &Eal, case: &Case, egress: Vec<Port>) -> Result<Self, Error> {
+        let (mut setup, inlets) = Self::without_sources(eal, case, egress, 0)?;
+        for Inlet { worker, way, share, port } in inlets {
+            let source = Source::new(eal, case, &setup.pools, port, (way, share))?;
+            setup.sources[worker].extend(source);
         }
         Ok(setup)
     }
 
-    /// The worker that polls an ingress port.
-    fn receiver(&self, ingress: usize) -> Option<usize> {
+    /// The same without sources, and where they have to put their packets, of which `waiting`
+    /// frames more than usual can be made.
+    pub(crate) fn without_sources(
+        eal: &Eal,
+        case: &Case,
+        egress: Vec<Port>,
+        waiting: usize,
+    ) -> Result<(Self, Vec<Inlet>), Error> {
+        let ways = case.mode.ways();
+        let sources = case.sources();
+        let pools = Pools::new(eal, case, waiting)?;
+        let pairs = (0..sources * ways.len()).map(|_| ring_pair(eal, case));
+        let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
+        let (mut ports, far_ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let of_ways = ways.iter().zip(ports.chunks(sources)).zip(&egress);
+        let ids: Vec<_> = of_ways
+            .map(|((way, ingress), egress)| Ports {
+                way: *way,
+                ingress: ingress.iter().map(Port::id).collect(),
+                egress: egress.id(),
+            })
+            .collect();
+        ports.extend(egress);
+
+        let topology = topology(case, &ports, &ids);
+        let world = |shards| tables::under_test(case, &ids, shards);
+        let gateway = Gateway::new(eal, case, &pools, &topology, &mut ports, world)?;
+        let egress = ports.split_off(far_ends.len());
+        let workers = gateway.members.len();
+        let mut setup = Self { gateway, sources: Vec::new(), egress, pools, _ingress: ports };
+        setup.sources.resize_with(workers, Vec::new);
+        let inlet = |(number, port): (usize, Port)| {
+            let worker = setup.receiver(number).ok_or(Error::Setup("a port that nobody polls"))?;
+            let share = (number % sources, sources);
+            Ok(Inlet { worker, way: number / sources, share, port })
+        };
+        let inlets = far_ends.into_iter().enumerate().map(inlet).collect::<Result<_, Error>>()?;
+        Ok((setup, inlets))
+    }
+
+    /// The worker that polls a port.
+    fn receiver(&self, port: usize) -> Option<usize> {
         let Plan { topology, programs, .. } = &self.gateway.plan;
-        let core = topology.ports.get(ingress)?.rx.first()?;
+        let core = topology.ports.get(port)?.rx.first()?;
         programs.iter().position(|program| program.core == *core)
     }
 }
@@ -94,7 +138,7 @@ impl Gateway {
     ) -> Result<Self, Error> {
         let plan = plan(topology)?;
         let World { tables, sas } = world(plan.programs.len())?;
-        let queues = start(&plan, ports, pools)?;
+        let queues = start(&plan, ports, case, pools)?;
         let parts = Parts {
             pool: pools.packets.clone(),
             large_pool: pools.large.clone(),
@@ -104,7 +148,7 @@ impl Gateway {
         };
         // No ring can be full: it holds all packets that are ever on their way. Nor is it larger:
         // going round its slots takes cache.
-        let settings = Settings { ring: case.on_their_way_max(), poll: Poll::Busy };
+        let settings = Settings { ring: pools.frames, poll: Poll::Busy };
         let members = assemble(&plan, queues, &parts, settings, &Arc::new(tables))?;
         let mut gateway = Self { members, plan };
         gateway.install(sas)?;
@@ -131,25 +175,77 @@ impl Gateway {
     }
 }
 
+/// Octets that a buffer holds beside an IP packet: Ethernet, and what ESP puts behind.
+const BESIDE_IP: u16 = 128;
+/// Frames of 1500 octets of IP fit.
+const DATA_ROOM_MIN: u16 = 2048;
+/// Whole datagrams that wait to be joined, in modes that have none.
+const LARGE_MIN: usize = 7;
+
 impl Pools {
-    fn new(eal: &Eal, on_their_way: usize) -> Result<Self, Error> {
+    fn new(eal: &Eal, case: &Case, waiting: usize) -> Result<Self, Error> {
         let number = next_number();
-        // As many again wait in the caches of cores that free but do not allocate.
-        let mbufs = (2 * on_their_way + 4096).next_power_of_two() - 1;
-        let mbufs = u32::try_from(mbufs).unwrap_or(u32::MAX);
-        let packets = MempoolConfig { mbufs, ..MempoolConfig::default() };
-        let large = MempoolConfig { mbufs: 7, cache: 0, headroom: 256, data_room: 65_000 };
+        let (packets, large) = pool_configs(case, waiting);
         Ok(Self {
             packets: Mempool::new(eal, &format!("bench{number}"), packets)?,
             large: Mempool::new(eal, &format!("bench{number}l"), large)?,
+            frames: case.frames_on_their_way_max() + waiting,
         })
     }
 }
 
+/// Of packets, of which `waiting` are beside those of a usual set-up; and of whole datagrams.
+fn pool_configs(case: &Case, waiting: usize) -> (MempoolConfig, MempoolConfig) {
+    // As many again wait in the caches of cores that free but do not allocate.
+    let mbufs = (2 * case.frames_on_their_way_max() + waiting + 4096).next_power_of_two() - 1;
+    let packets = MempoolConfig {
+        mbufs: count(mbufs),
+        data_room: DATA_ROOM_MIN.max(case.mtu + BESIDE_IP),
+        ..MempoolConfig::default()
+    };
+    // Each packet on its way may be one that was put together.
+    let joined = if case.frames_in() > 1 { case.on_their_way_max() } else { 0 };
+    let large = MempoolConfig {
+        mbufs: count(joined.max(LARGE_MIN)),
+        cache: 0,
+        headroom: 256,
+        data_room: 65_000,
+    };
+    (packets, large)
+}
+
+/// MiB of memory that cases need of DPDK, one at a time.
+pub(crate) fn memory_mib(cases: &[Case]) -> u32 {
+    let octets = |config: MempoolConfig| {
+        let mbuf = u64::from(config.headroom) + u64::from(config.data_room) + MBUF_HEADERS;
+        u64::from(config.mbufs) * mbuf
+    };
+    let of_case = |case: &Case| {
+        let waiting = if case.load.is_some() { latency::waiting(case) } else { 0 };
+        let (packets, large) = pool_configs(case, waiting);
+        octets(packets) + octets(large)
+    };
+    let most = cases.iter().map(of_case).max().unwrap_or(0);
+    // What was there before may not be quite gone, and leaves holes.
+    u32::try_from(2 * (most >> 20) + MEMORY_REST_MIB).unwrap_or(u32::MAX).max(MEMORY_MIN_MIB)
+}
+
+/// Octets that DPDK puts before a packet's own: of the pool, and of the mbuf, with what it pads.
+const MBUF_HEADERS: u64 = 64 + 128 + 64;
+/// Rings, queues, and DPDK's own.
+const MEMORY_REST_MIB: u64 = 128;
+/// What a gateway takes by default.
+const MEMORY_MIN_MIB: u32 = 512;
+
 /// Two connected ports: what a source sends, a gateway receives.
 pub(crate) fn ring_pair(eal: &Eal, case: &Case) -> Result<(Port, Port), Error> {
-    let capacity = u32::try_from(case.on_their_way_max()).unwrap_or(u32::MAX);
+    let capacity = count(case.frames_on_their_way_max());
     Ok(Port::connected_pair(eal, &format!("bench{}", next_number()), capacity)?)
+}
+
+/// How the ports of a case are started, with one queue each way.
+pub(crate) fn port_config(case: &Case, pools: &Pools) -> PortConfig {
+    PortConfig { mtu: case.mtu, ..PortConfig::new(&pools.packets) }
 }
 
 /// Sets names apart that DPDK wants to be distinct, also between tests of one process.
@@ -158,14 +254,25 @@ fn next_number() -> u32 {
     NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-fn topology(case: &Case, ports: &[Port]) -> Topology {
-    let inbound = case.mode.is_inbound();
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Ports in the order of `ports`: of all ways the ingress ports, then of all ways the egress.
+fn topology(case: &Case, ports: &[Port], ids: &[Ports]) -> Topology {
     let cores = u16::try_from(case.cores.len()).unwrap_or(u16::MAX);
-    let last = ports.len().saturating_sub(1);
+    let underlay = |id: u16| {
+        let faces = |of: &Ports| match () {
+            () if of.ingress.contains(&id) => Some(of.way.leaves_tunnel()),
+            () if of.egress == id => Some(of.way.enters_tunnel()),
+            () => None,
+        };
+        ids.iter().find_map(faces).unwrap_or(false)
+    };
     let spec = |(index, port): (usize, &Port)| PortSpec {
         id: PortId(port.id()),
-        name: if index == last { "out".to_owned() } else { format!("in{index}") },
-        underlay: (index == last) != inbound,
+        name: format!("port{index}"),
+        underlay: underlay(port.id()),
         rx_queues_max: 1,
         tx_queues_max: cores.min(port.info().max_tx_queues),
     };
@@ -177,14 +284,14 @@ fn topology(case: &Case, ports: &[Port]) -> Topology {
 }
 
 /// Starts the ports with the queues that the plan places.
-fn start(plan: &Plan, ports: &mut [Port], pools: &Pools) -> Result<PortQueues, Error> {
+fn start(plan: &Plan, ports: &mut [Port], case: &Case, pools: &Pools) -> Result<PortQueues, Error> {
     let mut all = PortQueues::default();
     for (port, placed) in ports.iter_mut().zip(&plan.topology.ports) {
         let count = |queues: usize| u16::try_from(queues).unwrap_or(u16::MAX);
         let queues = port.start(&PortConfig {
             rx_queues: count(placed.rx.len()),
             tx_queues: count(placed.tx.len()),
-            ..PortConfig::new(&pools.packets)
+            ..port_config(case, pools)
         })?;
         let id = placed.spec.id;
         let queue = |number| Queue { port: id, number };

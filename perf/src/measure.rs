@@ -8,7 +8,7 @@
 //! Packets are counted exactly: a run is over when each of them has come out.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use std::{panic, thread};
@@ -20,19 +20,21 @@ use dataplane::engine::topology::StageKind;
 use dataplane::engine::worker::Worker;
 use dpdk::Eal;
 
-use crate::args::Case;
 use crate::calibrate;
+use crate::case::Case;
 use crate::drops::Drops;
 use crate::error::Error;
 use crate::gateway::Setup;
-use crate::source::Source;
+use crate::source::{Fed, Source};
 use crate::turns::{Cost, StageCost, Turns};
 
 /// What a run showed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
-    /// Packets that went all the way.
+    /// Packets put in, all of which went all the way.
     pub(crate) packets: u64,
+    /// Octets of them.
+    pub(crate) octets: u64,
     /// By worker: TSC cycles of the turns in which there were packets.
     pub(crate) busy_cycles: Vec<u64>,
     /// The stages that packets met, in their order.
@@ -47,6 +49,19 @@ pub(crate) struct Run {
     pub(crate) turns_aside: u64,
 }
 
+impl Run {
+    /// What a packet cost, in TSC cycles of all cores.
+    pub(crate) fn cycles_per_packet(&self) -> f64 {
+        self.busy_cycles.iter().sum::<u64>() as f64 / self.packets as f64
+    }
+
+    /// Millions of packets a second that the busiest core would get through.
+    pub(crate) fn mpps(&self, tsc_hz: u64) -> f64 {
+        let busiest = self.busy_cycles.iter().copied().max().unwrap_or(0).max(1);
+        self.packets as f64 * tsc_hz as f64 / busiest as f64 / 1e6
+    }
+}
+
 /// Feeds `setup` for `duration`, and lets it run dry.
 pub(crate) fn measure(
     eal: &Eal,
@@ -54,22 +69,40 @@ pub(crate) fn measure(
     setup: &mut Setup,
     duration: Duration,
 ) -> Result<Run, Error> {
-    let port_before = setup.egress.stats()?;
-    let traffic = Traffic::new(eal, case, setup, duration);
+    measure_until(eal, case, setup, duration, &AtomicBool::new(false))
+}
+
+/// The same, or until `stop` is set.
+pub(crate) fn measure_until(
+    eal: &Eal,
+    case: &Case,
+    setup: &mut Setup,
+    duration: Duration,
+    stop: &AtomicBool,
+) -> Result<Run, Error> {
+    let before = sent_by_ports(setup)?;
+    let traffic = Traffic::new(eal, case, setup, duration, stop);
     let cores = run_threads(eal, setup, &traffic)?;
-    let port_after = setup.egress.stats()?;
+    let after = sent_by_ports(setup)?;
     Drops::of(setup).refuse(case)?;
-    let (mode, size) = (case.mode, case.size);
-    let sent = traffic.fed.load(Ordering::Relaxed);
-    let received = port_after.tx_packets - port_before.tx_packets;
-    if sent != received || sent == 0 {
-        return Err(Error::Lost { mode, size, sent, received });
+    for (way, fed) in traffic.fed.iter().enumerate() {
+        let received = after[way] - before[way];
+        let expected = fed.packets.load(Ordering::Relaxed) * traffic.frames_out;
+        if expected != received || expected == 0 {
+            return Err(Error::Lost { case: case.title(), expected, received });
+        }
     }
-    Ok(sum(sent, &cores))
+    Ok(sum(traffic.all_fed(), &cores))
+}
+
+/// Frames that left, by way.
+fn sent_by_ports(setup: &Setup) -> Result<Vec<u64>, Error> {
+    let sent = setup.egress.iter().map(|port| Ok(port.stats()?.tx_packets));
+    sent.collect()
 }
 
 /// A run of so many packets, from what its cores noticed.
-fn sum(packets: u64, cores: &[CoreRun]) -> Run {
+fn sum(Fed { packets, octets }: Fed, cores: &[CoreRun]) -> Run {
     let mut stages = BTreeMap::<StageKind, StageCost>::new();
     let met = cores.iter().flat_map(|core| &core.cost.stages).filter(|stage| stage.packets > 0);
     for stage in met {
@@ -81,6 +114,7 @@ fn sum(packets: u64, cores: &[CoreRun]) -> Run {
     }
     Run {
         packets,
+        octets,
         busy_cycles: cores.iter().map(|core| core.cost.busy_cycles).collect(),
         stages: stages.into_values().collect(),
         clock_ratio: cores.iter().map(|core| core.clock_ratio).sum::<f64>() / cores.len() as f64,
@@ -90,9 +124,18 @@ fn sum(packets: u64, cores: &[CoreRun]) -> Run {
     }
 }
 
-/// A turn of 256 of the largest packets takes a fifth of this; when the kernel gives a core to
+/// A turn of 256 packets of 1500 octets takes a fifth of this; when the kernel gives a core to
 /// another thread, it is for longer.
 const TURN_MAX: Duration = Duration::from_millis(1);
+/// Octets of these.
+const TURN_OCTETS: usize = 256 * 1500;
+
+/// What no turn takes by itself: longer where a turn has more octets.
+fn turn_max(case: &Case) -> Duration {
+    let frames = 2 * case.feed() * case.frames_in().max(case.frames_out());
+    let octets = frames * case.mode.ways().len() * case.size.largest();
+    TURN_MAX.mul_f64((octets as f64 / TURN_OCTETS as f64).max(1.0))
+}
 
 /// How long packets may be on their way after the last was fed. Much more than they need, and a
 /// machine that is busy with other work may need.
@@ -104,20 +147,24 @@ fn ticks(eal: &Eal, duration: Duration) -> u64 {
 }
 
 /// What the threads of a run share.
-struct Traffic {
+struct Traffic<'a> {
     /// Holds all threads until the last is ready.
     start: Barrier,
+    /// Ends the run before its time.
+    stop: &'a AtomicBool,
     /// TSC ticks for which sources feed.
     duration: u64,
     /// TSC ticks after which what has not come out is given up.
     patience: u64,
     /// TSC ticks that no turn takes by itself.
     turn_max: u64,
-    /// Sources that have not stopped yet.
+    /// Threads whose sources have not stopped yet.
     feeding: AtomicUsize,
-    /// Packets fed in this run.
-    fed: AtomicU64,
-    /// Packets on their way from which on sources wait: each may feed one burst more.
+    /// Put in in this run, by way.
+    fed: Vec<FedCounters>,
+    /// Frames that leave for each packet put in.
+    frames_out: u64,
+    /// Packets on their way from which on sources wait: each may feed once more.
     window: u64,
     /// Counters of what was sent.
     tx: Vec<Arc<StageCounters>>,
@@ -125,34 +172,77 @@ struct Traffic {
     tx_before: u64,
 }
 
-impl Traffic {
-    fn new(eal: &Eal, case: &Case, setup: &Setup, duration: Duration) -> Self {
-        let places = setup.gateway.plan.instances(StageKind::Tx).into_iter();
-        let counters =
-            |(worker, node): (usize, usize)| setup.gateway.members[worker].1.stages[node].clone();
-        let tx: Vec<_> = places.map(counters).collect();
+/// What the sources of a way have put in, written by all of their threads.
+#[derive(Default)]
+struct FedCounters {
+    packets: AtomicU64,
+    octets: AtomicU64,
+}
+
+impl<'a> Traffic<'a> {
+    fn new(
+        eal: &Eal,
+        case: &Case,
+        setup: &Setup,
+        duration: Duration,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let tx = tx_counters(setup);
         let sources = setup.sources.iter().flatten().count();
+        let feeding = setup.sources.iter().filter(|sources| !sources.is_empty()).count();
         Self {
             start: Barrier::new(setup.gateway.members.len()),
+            stop,
             duration: ticks(eal, duration),
             patience: ticks(eal, PATIENCE),
-            turn_max: ticks(eal, TURN_MAX),
-            feeding: AtomicUsize::new(sources),
-            fed: AtomicU64::new(0),
-            window: (case.on_their_way_max() - sources * case.burst) as u64,
+            turn_max: ticks(eal, turn_max(case)),
+            feeding: AtomicUsize::new(feeding),
+            fed: case.mode.ways().iter().map(|_| FedCounters::default()).collect(),
+            frames_out: case.frames_out() as u64,
+            window: (case.on_their_way_max() - sources * case.feed()) as u64,
             tx_before: sent(&tx),
             tx,
         }
     }
 
+    fn count(&self, way: usize, fed: Fed) {
+        self.fed[way].octets.fetch_add(fed.octets, Ordering::Relaxed);
+        self.fed[way].packets.fetch_add(fed.packets, Ordering::Release);
+    }
+
+    fn all_fed(&self) -> Fed {
+        let sum = |of: fn(&FedCounters) -> &AtomicU64| {
+            self.fed.iter().map(|fed| of(fed).load(Ordering::Acquire)).sum()
+        };
+        Fed { packets: sum(|fed| &fed.packets), octets: sum(|fed| &fed.octets) }
+    }
+
     /// Packets that were fed and have not been sent.
     fn on_their_way(&self) -> u64 {
-        self.fed.load(Ordering::Acquire).saturating_sub(sent(&self.tx) - self.tx_before)
+        let sent = (sent(&self.tx) - self.tx_before) / self.frames_out;
+        self.all_fed().packets.saturating_sub(sent)
     }
 
     fn is_dry(&self) -> bool {
         self.feeding.load(Ordering::Acquire) == 0 && self.on_their_way() == 0
     }
+
+    /// Whether sources go on at the TSC value `now`, for a run that ends at `end`.
+    fn goes_on(&self, now: u64, end: u64, rounds: u64) -> bool {
+        let enough = rounds >= ROUNDS_MIN;
+        if self.stop.load(Ordering::Relaxed) && enough {
+            return false;
+        }
+        now < if enough { end } else { end.saturating_add(self.patience) }
+    }
+}
+
+/// Counters of the stages that send.
+pub(crate) fn tx_counters(setup: &Setup) -> Vec<Arc<StageCounters>> {
+    let places = setup.gateway.plan.instances(StageKind::Tx).into_iter();
+    let counters =
+        |(worker, node): (usize, usize)| setup.gateway.members[worker].1.stages[node].clone();
+    places.map(counters).collect()
 }
 
 fn sent(tx: &[Arc<StageCounters>]) -> u64 {
@@ -166,13 +256,12 @@ struct CoreRun {
     preemptions: Option<u64>,
 }
 
-fn run_threads(eal: &Eal, setup: &mut Setup, traffic: &Traffic) -> Result<Vec<CoreRun>, Error> {
+fn run_threads(eal: &Eal, setup: &mut Setup, traffic: &Traffic<'_>) -> Result<Vec<CoreRun>, Error> {
     let Setup { gateway, sources, .. } = setup;
     thread::scope(|scope| {
         let members = gateway.members.iter_mut().zip(&gateway.plan.programs).zip(sources);
-        let threads = members.map(|(((worker, link), program), source)| {
-            let source = source.as_mut();
-            scope.spawn(move || run_core(eal, program, (worker, link), source, traffic))
+        let threads = members.map(|(((worker, link), program), sources)| {
+            scope.spawn(move || run_core(eal, program, (worker, link), sources, traffic))
         });
         let threads: Vec<_> = threads.collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
@@ -186,9 +275,10 @@ fn run_core(
     eal: &Eal,
     program: &Program,
     (worker, link): (&mut Worker, &Link),
-    source: Option<&mut Source>,
-    traffic: &Traffic,
+    sources: &mut [Source],
+    traffic: &Traffic<'_>,
 ) -> Result<CoreRun, Error> {
+    let feeding = (!sources.is_empty()).then(|| Feeding(&traffic.feeding));
     let core = usize::from(program.core.0);
     let ready = dpdk::pin_current_thread(core).and_then(|()| eal.register_thread());
     let clock_before = calibrate::clock_ratio();
@@ -197,11 +287,9 @@ fn run_core(
     traffic.start.wait();
     let _lcore = ready?;
 
-    let end = dpdk::tsc().saturating_add(traffic.duration);
     let mut turns = Turns::new(link, traffic.turn_max);
-    if let Some(source) = source {
-        feed(&mut turns, worker, source, traffic, end);
-    }
+    let end = feed(&mut turns, worker, sources, traffic);
+    drop(feeding);
     while !traffic.is_dry() && dpdk::tsc() < end.saturating_add(traffic.patience) {
         if !turns.turn(worker) {
             std::hint::spin_loop();
@@ -215,25 +303,44 @@ fn run_core(
     })
 }
 
-/// Bursts that a source feeds however slow the machine is: a figure of fewer would say nothing.
-const BURSTS_MIN: u64 = 16;
+/// Rounds of all sources however slow the machine is: a figure of fewer would say nothing.
+const ROUNDS_MIN: u64 = 16;
 
-/// Source and worker in turns, until the time is up.
+/// Sources and worker in turns, until the time is up; returns the TSC value at which it was. A
+/// worker without sources takes its turns as long as there are sources that feed.
 fn feed(
     turns: &mut Turns<'_>,
     worker: &mut Worker,
-    source: &mut Source,
-    traffic: &Traffic,
-    end: u64,
-) {
-    let mut bursts = 0;
-    let give_up = end.saturating_add(traffic.patience);
-    while dpdk::tsc() < if bursts < BURSTS_MIN { give_up } else { end } {
+    sources: &mut [Source],
+    traffic: &Traffic<'_>,
+) -> u64 {
+    let end = dpdk::tsc().saturating_add(traffic.duration);
+    if sources.is_empty() {
+        while traffic.feeding.load(Ordering::Acquire) > 0 {
+            if !turns.turn(worker) {
+                std::hint::spin_loop();
+            }
+        }
+        return dpdk::tsc();
+    }
+    let mut rounds = 0;
+    while traffic.goes_on(dpdk::tsc(), end, rounds) {
         if traffic.on_their_way() <= traffic.window {
-            traffic.fed.fetch_add(source.feed() as u64, Ordering::Release);
-            bursts += 1;
+            for source in &mut *sources {
+                traffic.count(source.way, source.feed());
+            }
+            rounds += 1;
         }
         turns.turn(worker);
     }
-    traffic.feeding.fetch_sub(1, Ordering::Release);
+    dpdk::tsc()
+}
+
+/// Counts a thread among those that feed, for as long as it lives.
+struct Feeding<'a>(&'a AtomicUsize);
+
+impl Drop for Feeding<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }

@@ -1,36 +1,43 @@
 //! Before anything is measured: one burst through a gateway whose frames can be looked at.
 
-use dpdk::{Eal, Mbuf, Port, PortConfig, RxQueue};
+use dpdk::{Eal, Mbuf, Port, RxQueue};
 
-use crate::args::Case;
+use crate::case::Case;
 use crate::drops::Drops;
 use crate::error::Error;
-use crate::gateway::{Setup, ring_pair};
-use crate::source::Source;
+use crate::gateway::{Setup, port_config, ring_pair};
+use crate::mode::Way;
+use crate::source::Fed;
 
-/// Sends one burst from each source, and checks that as many frames leave as went in, each of the
-/// length that it should have.
+/// Sends one burst from each source, and checks that what leaves by each way are as many frames as
+/// should, each of the length that it should have.
 pub(crate) fn prove(eal: &Eal, case: &Case) -> Result<(), Error> {
-    let (mode, size) = (case.mode, case.size);
     let mut watched = Watched::new(eal, case)?;
-    let (sent, frames) = watched.burst();
+    let mut expected = watched.expected(case);
+    let (_, frames) = watched.burst();
     Drops::of(&watched.setup).refuse(case)?;
-    let received = frames.len() as u64;
-    if sent != received || sent == 0 {
-        return Err(Error::Lost { mode, size, sent, received });
+    for (expected, frames) in expected.iter_mut().zip(&frames) {
+        let mut found: Vec<_> = frames.iter().map(Mbuf::len).collect();
+        if found.len() != expected.len() || found.is_empty() {
+            let (expected, received) = (expected.len() as u64, found.len() as u64);
+            return Err(Error::Lost { case: case.title(), expected, received });
+        }
+        expected.sort_unstable();
+        found.sort_unstable();
+        let mut differ = expected.iter().zip(&found).filter(|(expected, found)| expected != found);
+        if let Some(first) = differ.next() {
+            let (expected, found) = std::iter::once(first).chain(differ.next_back()).unzip();
+            return Err(Error::FrameLength { case: case.title(), expected, found });
+        }
     }
-    let expected = mode.frame_len(size);
-    match frames.iter().map(Mbuf::len).find(|found| *found != expected) {
-        Some(found) => Err(Error::FrameLength { mode, size, expected, found }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// A gateway, and who receives what it sends.
 pub(crate) struct Watched {
-    setup: Setup,
-    seen: RxQueue,
-    _port: Port,
+    pub(crate) setup: Setup,
+    /// By way.
+    seen: Vec<(RxQueue, Port)>,
 }
 
 /// Turns of each worker after which all packets have come out of the longest pipeline.
@@ -38,24 +45,49 @@ const TURNS: usize = 100;
 
 impl Watched {
     pub(crate) fn new(eal: &Eal, case: &Case) -> Result<Self, Error> {
-        let (egress, mut port) = ring_pair(eal, case)?;
+        let pairs = case.mode.ways().iter().map(|_| ring_pair(eal, case));
+        let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
+        let (egress, ports): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let setup = Setup::with_egress(eal, case, egress)?;
-        let queues = port.start(&PortConfig::new(&setup.pools.packets))?;
-        let seen = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
-        Ok(Self { setup, seen, _port: port })
+        let start = |mut port: Port| {
+            let queues = port.start(&port_config(case, &setup.pools))?;
+            let seen = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
+            Ok((seen, port))
+        };
+        let seen = ports.into_iter().map(start).collect::<Result<_, Error>>()?;
+        Ok(Self { setup, seen })
     }
 
-    /// A burst of each source: how many packets went in, and the frames that came out.
-    pub(crate) fn burst(&mut self) -> (u64, Vec<Mbuf>) {
+    /// Lengths of the frames that should leave of the next burst, by way.
+    fn expected(&self, case: &Case) -> Vec<Vec<usize>> {
+        let (path_mtu, peers) = (case.path_mtu().into(), case.peers as usize);
+        let of_way = |(number, way): (usize, &Way)| {
+            let sources = self.setup.sources.iter().flatten();
+            let sources = sources.filter(|source| source.way == number);
+            let sizes = sources.flat_map(|source| source.next_sizes());
+            sizes.flat_map(|size| case.mode.frames(*way, size, path_mtu, peers)).collect()
+        };
+        case.mode.ways().iter().enumerate().map(of_way).collect()
+    }
+
+    /// A burst of each source: what went in, and the frames that came out, by way.
+    pub(crate) fn burst(&mut self) -> (Fed, Vec<Vec<Mbuf>>) {
         let Setup { gateway, sources, .. } = &mut self.setup;
-        let sent: usize = sources.iter_mut().flatten().map(Source::feed).sum();
-        let mut frames = Vec::new();
+        let mut sum = Fed::default();
+        for source in sources.iter_mut().flatten() {
+            let fed = source.feed();
+            sum.packets += fed.packets;
+            sum.octets += fed.octets;
+        }
+        let mut frames: Vec<Vec<Mbuf>> = self.seen.iter().map(|_| Vec::new()).collect();
         for _ in 0..TURNS {
             gateway.members.iter_mut().for_each(|(worker, _)| {
                 worker.turn();
             });
-            self.seen.burst(&mut frames, sent);
+            for ((seen, _), frames) in self.seen.iter_mut().zip(&mut frames) {
+                seen.burst(frames, u16::MAX.into());
+            }
         }
-        (sent as u64, frames)
+        (sum, frames)
     }
 }

@@ -12,25 +12,35 @@
 use std::sync::Arc;
 
 use dataplane::counters::StageCounters;
-use dataplane::engine::topology::{CoreId, PortSpec, run_to_completion};
+use dataplane::engine::topology::{CoreId, PortId, PortSpec, run_to_completion};
 use dataplane::engine::worker::Worker;
-use dpdk::{Eal, Mbuf, Mempool, Port, PortConfig, TxQueue};
+use dpdk::{Eal, Mbuf, Mempool, Port, TxQueue};
 
-use crate::args::Case;
+use crate::case::Case;
 use crate::error::Error;
-use crate::flows::{Flow, Frames};
-use crate::gateway::{Gateway, Pools, ring_pair};
+use crate::flows::Frames;
+use crate::gateway::{Gateway, Pools, port_config, ring_pair};
+use crate::mode::Way;
 use crate::tables::{self, Ports};
 
 /// Feeds one receive queue.
 pub(crate) struct Source {
+    /// The way that its packets take, by its number among those of the mode.
+    pub(crate) way: usize,
     frames: Frames,
     pool: Mempool,
     queue: TxQueue,
     batch: Vec<Mbuf>,
-    burst: u32,
+    count: usize,
     far: Option<Far>,
     _port: Port,
+}
+
+/// What a source put in: packets, and octets of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Fed {
+    pub(crate) packets: u64,
+    pub(crate) octets: u64,
 }
 
 /// The far gateway.
@@ -41,49 +51,49 @@ struct Far {
 }
 
 impl Source {
-    /// The source number `index` of `of`, which sends by `port`; none if there is nothing for it
-    /// to send. Whole peers are dealt to the sources if packets come from peers, as RSS deals them
-    /// by outer addresses; else flows are.
+    /// The source number `index` of `of` of its way, which sends by `port`; none if there is
+    /// nothing for it to send.
     pub(crate) fn new(
         eal: &Eal,
         case: &Case,
         pools: &Pools,
         port: Port,
-        (index, of): (usize, usize),
+        (way_number, share): (usize, (usize, usize)),
     ) -> Result<Option<Self>, Error> {
-        let inbound = case.mode.is_inbound();
-        let mine = |flow: &Flow| {
-            let dealt_by = if inbound { flow.peer } else { flow.peer + flow.of_peer };
-            dealt_by as usize % of == index
-        };
-        let flows = Flow::all(case.flows, case.peers).filter(mine);
-        let frames = Frames::new(flows, case.size).map_err(|_| Error::Setup("no such frame"))?;
+        let way = case.mode.ways()[way_number];
+        let frames = Frames::new(case, way, share).map_err(|_| Error::Setup("no such frame"))?;
+        let frames = if case.load.is_some() { frames.stamped() } else { frames };
         if frames.is_empty() {
             return Ok(None);
         }
-        let (mut port, far) = if inbound {
+        let (mut port, far) = if way.leaves_tunnel() {
             let (near, far) = ring_pair(eal, case)?;
             (near, Some(Far::new(eal, case, pools, far, port)?))
         } else {
             (port, None)
         };
-        let queues = port.start(&PortConfig::new(&pools.packets))?;
+        let queues = port.start(&port_config(case, pools))?;
         let queue = queues.tx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
-        let burst = u32::try_from(case.burst).unwrap_or(u32::MAX);
-        let (pool, batch) = (pools.packets.clone(), Vec::with_capacity(case.burst));
-        Ok(Some(Self { frames, pool, queue, batch, burst, far, _port: port }))
+        let (pool, batch) = (pools.packets.clone(), Vec::with_capacity(case.feed()));
+        let way = way_number;
+        Ok(Some(Self { way, frames, pool, queue, batch, count: case.feed(), far, _port: port }))
     }
 
-    /// Puts a burst into the queue; returns how many packets that is. Fewer than a burst only when
-    /// the pool is empty, which the next call may find refilled.
-    pub(crate) fn feed(&mut self) -> usize {
-        self.frames.make(&self.pool, self.burst, &mut self.batch);
-        let sent = self.queue.burst(&mut self.batch);
+    /// Puts packets into the queue. They are fewer than usual only when the pool is empty, which
+    /// the next call may find refilled.
+    pub(crate) fn feed(&mut self) -> Fed {
+        let octets = self.frames.make(&self.pool, self.count, &mut self.batch);
+        let packets = self.queue.burst(&mut self.batch) as u64;
         Mbuf::free_bulk(&mut self.batch);
         if let Some(far) = &mut self.far {
             far.worker.turn();
         }
-        sent
+        Fed { packets, octets }
+    }
+
+    /// Octets of the packets that are fed next.
+    pub(crate) fn next_sizes(&self) -> Vec<usize> {
+        self.frames.next_sizes(self.count)
     }
 
     /// Counters of the far gateway's stages: whatever it drops never arrives.
@@ -101,7 +111,7 @@ impl Far {
         egress: Port,
     ) -> Result<Self, Error> {
         let spec = |port: &Port, name: &str, underlay| PortSpec {
-            id: dataplane::engine::topology::PortId(port.id()),
+            id: PortId(port.id()),
             name: name.to_owned(),
             underlay,
             rx_queues_max: 1,
@@ -110,9 +120,9 @@ impl Far {
         let specs = [spec(&ingress, "in", false), spec(&egress, "out", true)];
         // The number does not matter: the source's thread turns it.
         let topology = run_to_completion(&[CoreId(0)], &specs);
-        let ids = Ports { ingress: vec![ingress.id()], egress: egress.id() };
+        let ids = Ports { way: Way::Out, ingress: vec![ingress.id()], egress: egress.id() };
         let mut ports = vec![ingress, egress];
-        let world = |_| tables::far(case, &ids);
+        let world = |_| tables::far(case, ids);
         let gateway = Gateway::new(eal, case, pools, &topology, &mut ports, world)?;
         let mut members = gateway.members.into_iter();
         let (worker, link) = members.next().ok_or(Error::Setup("a gateway without worker"))?;

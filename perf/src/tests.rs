@@ -1,27 +1,40 @@
 //! The whole bench, on the production stages, with few packets.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clap::Parser;
 use dpdk::Eal;
 use wire::ip4;
 
 use super::*;
-use crate::args::Case;
+use crate::capture::tests::{TempFile, mixed};
+use crate::mode::Way;
 use crate::proof::Watched;
 
-fn args(line: &str) -> Args {
+mod modes;
+
+pub(crate) fn args(line: &str) -> Args {
     Args::try_parse_from(std::iter::once("bench").chain(line.split_whitespace())).unwrap()
 }
 
 /// The only case of a command line.
-fn case(line: &str) -> Case {
-    let mut cases = args(line).cases(&available_cores()).unwrap();
+pub(crate) fn case(line: &str) -> Case {
+    let mut cases = args(line).options.cases(&available_cores()).unwrap();
     assert_eq!(cases.len(), 1);
     cases.remove(0)
 }
 
+/// DPDK has 32 ports, of which a bench takes up to ten: one at a time, however many threads there
+/// are.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn bench(line: &str) -> Report {
+    let _alone = alone();
     run_on(Eal::for_tests(), &args(line)).unwrap()
 }
 
@@ -32,25 +45,26 @@ fn stage_names(case: &CaseReport) -> Vec<&'static str> {
 /// Figures that hang together, whatever the machine.
 fn assert_plausible(case: &CaseReport) {
     assert_eq!(case.drops, 0);
-    assert!(case.packets >= 16 * case.burst as u64, "{} packets", case.packets);
+    let feed = case.burst / case.frames_in.max(case.frames_out);
+    assert!(case.packets >= 16 * feed as u64, "{} packets", case.packets);
     let stages: f64 = case.stages.iter().map(|stage| stage.cycles_per_packet).sum();
     let sum = stages + case.loop_cycles_per_packet;
     assert!((sum - case.cycles_per_packet).abs() < 0.01, "{sum} {case:?}");
     assert!(case.loop_cycles_per_packet >= 0.0, "{case:?}");
+    let most = case.burst * 4 * case.cores.len() * case.frames_in.max(case.frames_out);
     for stage in &case.stages {
         assert!(stage.cycles_per_packet > 0.0, "{stage:?}");
-        assert!(
-            (1.0..=case.burst as f64 * 4.0 * case.cores.len() as f64)
-                .contains(&stage.packets_per_call),
-            "{stage:?}"
-        );
+        assert!((1.0..=most as f64).contains(&stage.packets_per_call), "{stage:?}");
     }
     assert!(case.mpps > 0.0 && case.gbps > 0.0);
+    let gbps = case.mpps * case.octets_per_packet * 8.0 / 1e3;
+    assert!((case.gbps - gbps).abs() < 1e-9, "{case:?}");
 }
 
 #[test]
-fn every_mode() {
-    let report = bench("--size 28,64,1400 --duration 0.005 --runs 1");
+fn modes_of_one_way() {
+    let modes = "--mode forward,gre-encap,gre-decap,encrypt,decrypt";
+    let report = bench(&format!("{modes} --size 28,64,1400 --duration 0.005 --runs 1"));
     let ways = BTreeMap::from([
         ("forward", vec!["rx", "classify", "lookup", "tx"]),
         ("gre-encap", vec!["rx", "classify", "lookup", "gre_encap", "tx"]),
@@ -63,12 +77,23 @@ fn every_mode() {
         assert_plausible(case);
         assert_eq!(stage_names(case), ways[case.mode.name()]);
         assert!(case.stages.iter().all(|stage| stage.packets_per_call == 256.0), "{case:?}");
+        assert!(case.stages.iter().all(|stage| stage.passes == 1.0), "{case:?}");
+        let Size::Octets(size) = case.size else { panic!("{case:?}") };
+        assert_eq!(case.octets_per_packet, f64::from(size));
     }
 }
 
 #[test]
 fn the_largest_packets_of_each_mode() {
-    for (mode, size) in [("forward", 1500), ("gre-decap", 1476), ("encrypt,decrypt", 1442)] {
+    for (mode, size) in [
+        ("forward", 1500),
+        ("gre-decap", 1476),
+        ("encrypt,decrypt", 1442),
+        ("forward", 9216),
+        ("gre-encap", 9192),
+        ("encrypt,decrypt,hub", 9158),
+        ("fragment,reassemble", 9216),
+    ] {
         let report = bench(&format!("--mode {mode} --size {size} --duration 0.005 --runs 1"));
         report.cases.iter().for_each(assert_plausible);
     }
@@ -77,11 +102,13 @@ fn the_largest_packets_of_each_mode() {
 #[test]
 fn many_peers_small_bursts_and_the_long_key() {
     let report = bench(
-        "--mode encrypt,decrypt --size 64 --peers 300 --flows 700 --aead aes256gcm16 --burst 32 \
-         --duration 0.005 --runs 3",
+        "--mode encrypt,decrypt,hub --size imix --peers 300 --flows 700 --aead aes256gcm16 \
+         --backend portable --burst 32 --duration 0.005 --runs 3",
     );
     for case in &report.cases {
         assert_plausible(case);
+        assert_eq!(case.backend.map(aead::Backend::name), Some("portable"));
+        assert!((350.0..360.0).contains(&case.octets_per_packet), "{case:?}");
         assert_eq!(case.cycles_per_packet_runs.len(), 3);
         let (least, most) = case.cycles_per_packet_range;
         assert!((least..=most).contains(&case.cycles_per_packet));
@@ -96,10 +123,30 @@ fn two_cores() {
     };
     for preset in ["run-to-completion", "pipeline"] {
         let report = bench(&format!(
-            "--preset {preset} --cores {},{} --peers 4 --size 64 --duration 0.005 --runs 1",
-            first, second
+            "--preset {preset} --cores {first},{second} --peers 4 --duration 0.005 --runs 1"
         ));
         report.cases.iter().for_each(assert_plausible);
+        assert_eq!(report.cases.len(), 34);
+    }
+}
+
+/// IPv4 and IPv6 of a capture go every way that a capture suits, over one peer and over several.
+#[test]
+fn a_capture() {
+    let file = TempFile::new("bench.pcap", &mixed());
+    let modes = "--mode forward,gre-encap,gre-decap,encrypt,decrypt,hub";
+    for peers in [1, 3] {
+        let line = format!("{modes} --pcap {} --peers {peers}", file.0.display());
+        let report = bench(&format!("{line} --duration 0.005 --runs 1"));
+        assert_eq!(report.cases.len(), 6);
+        for case in &report.cases {
+            assert_plausible(case);
+            // Packets of 40, 40 and 1000 octets in turn.
+            assert!((355.0..365.0).contains(&case.octets_per_packet), "{case:?}");
+            assert_eq!(case.flows, None);
+        }
+        let text = report.render(false);
+        assert!(text.contains("is 3 packets, on average 360.0 octets; left out: 1 ARP"), "{text}");
     }
 }
 
@@ -110,56 +157,10 @@ fn a_core_that_does_not_exist_is_an_error() {
     assert_eq!(text, "there is no core 9999 that this process may run on");
 }
 
-/// What comes out of decryption and decapsulation is what hosts sent, two hops later: the frame
-/// to check against is made here, by nobody's stages.
-#[test]
-fn packets_arrive_as_they_were_sent() {
-    for (mode, hops) in [("forward", 1), ("gre-decap", 2), ("decrypt", 2)] {
-        let case = case(&format!("--mode {mode} --size 200 --peers 3 --flows 7"));
-        let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
-        for round in 0..20 {
-            let (sent, frames) = watched.burst();
-            assert_eq!((sent, frames.len()), (256, 256), "{mode}");
-            for (number, frame) in (256 * round..).zip(&frames) {
-                let flow = flows::Flow::all(7, 3).nth(number % 7).unwrap();
-                let octets = &frame.data()[14..];
-                let packet = ip4::Packet::new_checked(octets).unwrap();
-                assert!(packet.verify_checksum());
-                assert_eq!(packet.ttl(), 64 - hops, "{mode}");
-                assert_eq!(packet.src(), addresses::source(flow.number), "{mode} {number}");
-                assert_eq!(packet.dst().octets()[..3], addresses::network(flow.peer).octets()[..3]);
-                assert_eq!(octets.len(), 200);
-                let payload: Vec<u8> = (0..172).collect();
-                assert_eq!(octets[28..], payload);
-            }
-        }
-    }
-}
-
-/// Encrypted packets do not repeat a sequence number and hide what is in them.
-#[test]
-fn encrypted_packets_are_numbered_and_hidden() {
-    let case = case("--mode encrypt --size 200 --peers 2 --flows 2");
-    let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
-    let mut last = BTreeMap::new();
-    let zeros_to_15: Vec<u8> = (0..16).collect();
-    for frame in (0..4).flat_map(|_| watched.burst().1) {
-        let octets = frame.data();
-        assert_eq!(octets.len(), case.mode.frame_len(200));
-        let packet = ip4::Packet::new_checked(&octets[14..]).unwrap();
-        assert!(packet.verify_checksum());
-        assert_eq!(packet.protocol().0, 50);
-        let word = |at: usize| u32::from_be_bytes(octets[at..at + 4].try_into().unwrap());
-        let previous = last.insert(word(34), word(38)).unwrap_or(0);
-        assert_eq!(word(38), previous + 1, "SPI {:#x}", word(34));
-        assert!(!octets.windows(16).any(|window| window == zeros_to_15));
-    }
-    assert_eq!(last, BTreeMap::from([(0x1000, 512), (0x1001, 512)]));
-}
-
 /// What would make a figure worthless is found: a table that leads nowhere drops every packet.
 #[test]
 fn drops_are_an_error() {
+    let _alone = alone();
     let case = case("--mode forward --size 64");
     let eal = Eal::for_tests();
     let mut setup = Setup::new(eal, &case).unwrap();
@@ -168,8 +169,68 @@ fn drops_are_an_error() {
     let publish = dataplane::engine::message::Command::Publish(nothing.into());
     link.commands.push(publish).unwrap();
     worker.turn();
-    let error = measure::measure(eal, &case, &mut setup, std::time::Duration::from_millis(1));
-    let text = error.unwrap_err().to_string();
+    let error = measure::measure(eal, &case, &mut setup, Duration::from_millis(1)).unwrap_err();
+    assert!(!error.is_usage());
+    let text = error.to_string();
     assert!(text.starts_with("forward of 64 octets: drops where none are expected: "), "{text}");
     assert!(text.contains("classify unknown_vlan "), "{text}");
+    let line: serde_json::Value = serde_json::from_str(&error.json_line()).unwrap();
+    assert_eq!(line["drops"], line["drops_by_reason"]["classify.unknown_vlan"]);
+    assert!(line["drops"].as_u64().unwrap() >= 256, "{line}");
+}
+
+#[test]
+fn two_settings_are_compared() {
+    let _alone = alone();
+    let words = [
+        "bench",
+        "--mode",
+        "encrypt",
+        "--size",
+        "512",
+        "--duration",
+        "0.005",
+        "--runs",
+        "4",
+        "--compare",
+        "--backend ring",
+        "--backend portable",
+    ];
+    let args = Args::try_parse_from(words).unwrap();
+    let pairs = compare::pairs(&args, &available_cores()).unwrap();
+    let found = compare::run(Eal::for_tests(), &args, &pairs).unwrap();
+    let [pair] = &found.pairs[..] else { panic!("{found:?}") };
+    assert_eq!(pair.ratios.len(), 4);
+    let backends = [&pair.a, &pair.b].map(|case| case.backend.map(aead::Backend::name));
+    assert_eq!(backends, [Some("ring"), Some("portable")]);
+    assert!(pair.ratio.min <= pair.ratio.median && pair.ratio.median <= pair.ratio.max);
+}
+
+fn assert_latency(line: &str) {
+    let line = format!("{line} --load 40 --duration 0.01 --runs 2");
+    for case in bench(&line).cases {
+        let latency = case.latency.as_ref().unwrap();
+        assert!((latency.offered_mpps / case.mpps - 0.4).abs() < 1e-6, "{case:?}");
+        assert!(latency.frames > 0 && latency.carried_mpps > 0.0, "{case:?}");
+        let values = latency.percentiles().map(|(_, us)| us);
+        assert!(values.is_sorted() && latency.min_us > 0.0, "{latency:?}");
+        assert!(latency.distribution.is_sorted(), "{latency:?}");
+    }
+}
+
+#[test]
+fn latency_of_every_mode() {
+    assert_latency("--mode all --size 64,imix");
+    assert_latency("--mode fragment,reassemble --peers 3");
+    assert_latency("--mode encrypt,hub,decrypt --size 36 --peers 5 --flows 17");
+}
+
+#[test]
+fn latency_of_a_pipeline() {
+    let [first, second, ..] = available_cores()[..] else {
+        eprintln!("skipped: there is one core only");
+        return;
+    };
+    let cores = format!("--preset pipeline --cores {first},{second}");
+    assert_latency(&format!("{cores} --mode encrypt,decrypt --size 64 --peers 3"));
 }

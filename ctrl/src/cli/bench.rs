@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use super::Exit;
 
-/// Measures, and prints the report.
+/// Measures, and prints what was found. Programs find errors on standard output as well.
 #[must_use]
 pub fn execute_bench(args: &perf::Args) -> ExitCode {
-    let exit = match perf::run(args) {
-        Ok(report) => {
-            print!("{}", report.render(args.json));
-            Exit::Done
-        }
+    let exit = match perf::run(args, &mut std::io::stdout()) {
+        Ok(()) => Exit::Done,
         Err(error) => {
+            if args.json {
+                print!("{}", error.json_line());
+            }
             eprintln!("greyhound: {error}");
-            Exit::Failed
+            if error.is_usage() { Exit::Usage } else { Exit::Failed }
         }
     };
     exit.into()
