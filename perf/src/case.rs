@@ -98,7 +98,7 @@ impl Case {
     pub(crate) fn sources(&self) -> usize {
         match self.preset {
             Preset::RunToCompletion => self.cores.len(),
-            Preset::Pipeline => 1,
+            Preset::Pipeline | Preset::Elephant => 1,
         }
     }
 
@@ -297,7 +297,7 @@ impl Case {
         let ports = |way: &Way| if way.leaves_tunnel() { 4 } else { 2 };
         let ways = self.mode.ways();
         match self.preset {
-            Preset::Pipeline => usize::MAX,
+            Preset::Pipeline | Preset::Elephant => usize::MAX,
             Preset::RunToCompletion => {
                 (PORTS_MAX - 2 * ways.len()) / ways.iter().map(ports).sum::<usize>()
             }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use dataplane::engine::assembly::{Link, PortQueues, Settings, assemble};
 use dataplane::engine::message::Command;
 use dataplane::engine::plan::{Plan, Queue, plan};
-use dataplane::engine::topology::{PortId, PortSpec, Topology, pipeline, run_to_completion};
+use dataplane::engine::topology::{
+    PortId, PortSpec, Topology, elephant, pipeline, run_to_completion,
+};
 use dataplane::engine::worker::{Poll, Worker};
 use dataplane::stages::Parts;
 use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig};
@@ -280,6 +282,7 @@ fn topology(case: &Case, ports: &[Port], ids: &[Ports]) -> Topology {
     match case.preset {
         Preset::RunToCompletion => run_to_completion(&case.cores, &specs),
         Preset::Pipeline => pipeline(&case.cores, &specs),
+        Preset::Elephant => elephant(&case.cores, &specs),
     }
 }
 

@@ -170,6 +170,8 @@ pub enum Preset {
     RunToCompletion,
     /// GRE, ESP and fragmentation on cores of their own
     Pipeline,
+    /// Everything on the first core; the others seal and open what it deals to them
+    Elephant,
 }
 
 impl Preset {
@@ -179,6 +181,7 @@ impl Preset {
         match self {
             Self::RunToCompletion => "run-to-completion",
             Self::Pipeline => "pipeline",
+            Self::Elephant => "elephant",
         }
     }
 
@@ -186,7 +189,7 @@ impl Preset {
     pub(crate) const fn cores(self) -> usize {
         match self {
             Self::RunToCompletion => 1,
-            Self::Pipeline => 2,
+            Self::Pipeline | Self::Elephant => 2,
         }
     }
 }
