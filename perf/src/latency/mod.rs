@@ -82,8 +82,8 @@ const DIGITS: u8 = 3;
 const STOCK: usize = 2;
 /// The same where several threads have to stop for it.
 const STOCK_THREADS: usize = 8;
-/// Frames that rings between cores hold then beside the usual: as many as are due while the system keeps
-/// one of the cores for some milliseconds.
+/// Frames that rings between cores hold then beside the usual: as many as are due while the system
+/// keeps one of the cores for some milliseconds.
 const IN_FLIGHT_MIN: usize = 16_384;
 /// How long threads take to wake up, at most.
 const WAKE_UP: Duration = Duration::from_micros(500);

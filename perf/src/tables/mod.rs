@@ -163,6 +163,7 @@ impl Draft {
             Near::Peers => (GATEWAY_MAC, Direction::ToGateway),
         };
         let link = site.link(way, next_hop)?;
+        self.outbound(site, direction)?;
         for peer in 0..case.tunnel_peers() {
             let ends = match near {
                 Near::Gateway => (HUB, addresses::peer(peer)),
@@ -170,20 +171,30 @@ impl Draft {
             };
             let template = site.template(peer, ends, link, near == Near::Peers);
             self.add(Adjacency::Tunnel(Box::new(template)))?;
-            if case.mode.is_protected() {
+        }
+        Ok(())
+    }
+
+    /// An SA to each peer. SAs are made before templates, and apart from them, as the control
+    /// thread does: with a thousand peers, how memory is laid out is seen.
+    fn outbound(&mut self, site: &Site<'_>, direction: Direction) -> Result<(), Error> {
+        for peer in 0..site.case.tunnel_peers() {
+            if site.case.mode.is_protected() {
                 self.outbound.push(site.outbound(peer, direction)?);
             }
         }
         Ok(())
     }
 
-    /// Every peer is known as a sender, with its SA.
+    /// Every peer is known as a sender, and has an SA.
     fn known(&mut self, site: &Site<'_>) -> Result<(), Error> {
         for peer in 0..site.case.tunnel_peers() {
-            self.peers.push((addresses::peer(peer).into(), site.peer(peer)));
             if site.case.mode.is_protected() {
                 self.inbound.push(site.inbound(peer)?);
             }
+        }
+        for peer in 0..site.case.tunnel_peers() {
+            self.peers.push((addresses::peer(peer).into(), site.peer(peer)));
         }
         Ok(())
     }
