@@ -76,7 +76,7 @@ fn modes_of_one_way() {
     for case in &report.cases {
         assert_plausible(case);
         assert_eq!(stage_names(case), ways[case.mode.name()]);
-        assert!(case.stages.iter().all(|stage| stage.packets_per_call == 256.0), "{case:?}");
+        assert!(case.stages.iter().all(|stage| stage.packets_per_call == 128.0), "{case:?}");
         assert!(case.stages.iter().all(|stage| stage.passes == 1.0), "{case:?}");
         let Size::Octets(size) = case.size else { panic!("{case:?}") };
         assert_eq!(case.octets_per_packet, f64::from(size));

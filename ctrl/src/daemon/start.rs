@@ -21,8 +21,8 @@ use super::control::{Gateway, Running};
 use super::ports::SettingError;
 use super::{DaemonError, placement, ports, reports};
 
-/// Buffers of 64 KiB for reassembled datagrams: as many may be on their way at a time.
-const LARGE_MBUFS: u32 = 127;
+/// Buffers of 64 KiB for reassembled datagrams: two bursts of fragments may complete as many.
+const LARGE_MBUFS: u32 = 255;
 /// Largest data room of a buffer beside its headroom.
 const LARGE_DATA_ROOM: u16 = u16::MAX - LARGE_HEADROOM;
 const LARGE_HEADROOM: u16 = 256;

@@ -278,7 +278,7 @@ impl Worker {
         // Taken out and put back: the route of this node is not touched by what it delivers to.
         let route = std::mem::take(&mut self.nodes[index].routes[output]);
         match &route {
-            Route::Node(node) => self.to_node(*node, packets),
+            Route::Node(node) => self.send_to_node(*node, packets),
             Route::Ring(ring) => self.staging[*ring].append(packets),
             Route::Lane(hops) => {
                 for packet in packets.drain(..) {
@@ -286,19 +286,19 @@ impl Worker {
                     self.hop(hop, packet);
                 }
             }
-            Route::Port(ports) => self.to_ports(index, ports, packets),
+            Route::Port(ports) => self.send_to_ports(index, ports, packets),
         }
         self.nodes[index].routes[output] = route;
     }
 
     /// To the transmit queue of each packet's port: the usual burst for one port stays together.
-    fn to_ports(&mut self, index: usize, ports: &[(PortId, Hop)], packets: &mut Vec<Packet>) {
+    fn send_to_ports(&mut self, index: usize, ports: &[(PortId, Hop)], packets: &mut Vec<Packet>) {
         let hop_of = |port| ports.iter().find(|(id, _)| id.0 == port).map(|(_, hop)| *hop);
         let Some(first) = packets.first().map(|packet| packet.meta.port) else { return };
         if let Some(Hop::Node(node)) = hop_of(first)
             && packets.iter().all(|packet| packet.meta.port == first)
         {
-            return self.to_node(node, packets);
+            return self.send_to_node(node, packets);
         }
         for packet in packets.drain(..) {
             match hop_of(packet.meta.port) {
@@ -311,7 +311,7 @@ impl Worker {
         }
     }
 
-    fn to_node(&mut self, node: usize, packets: &mut Vec<Packet>) {
+    fn send_to_node(&mut self, node: usize, packets: &mut Vec<Packet>) {
         let input = &mut self.nodes[node].input;
         if input.is_empty() {
             std::mem::swap(input, packets);

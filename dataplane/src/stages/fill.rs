@@ -117,10 +117,11 @@ pub(super) fn plain(
     head[ip + 6..ip + 8].copy_from_slice(&df.to_be_bytes());
     let sum = encap.ip_sum.word(tos.into()).word(octets).word(id).word(df);
     head[ip + 10..ip + 12].copy_from_slice(&sum.checksum().to_be_bytes());
-    if encap.gre != 0 {
-        if let Some(field) = head.get_mut(usize::from(encap.gre) + 2..usize::from(encap.gre) + 4) {
-            field.copy_from_slice(&protocol.to_be_bytes());
-        }
+    let gre = usize::from(encap.gre);
+    if gre != 0
+        && let Some(field) = head.get_mut(gre + 2..gre + 4)
+    {
+        field.copy_from_slice(&protocol.to_be_bytes());
     }
     if encap.esp != 0 {
         let at = usize::from(encap.esp) % 48;

@@ -49,8 +49,8 @@ pub(super) fn age(packet: &mut Packet) -> bool {
     }
 }
 
-/// [`age`] and [`rewrite_l2`] at once, for the usual packet: IPv4 from elsewhere to a link without a
-/// tag. `false`, and nothing changed, for others, whose TTL has run out, or who lack the room.
+/// [`age`] and [`rewrite_l2`] at once, for the usual packet: IPv4 from elsewhere to a link without
+/// a tag. `false`, and nothing changed, for others, if its TTL has run out, or if it lacks room.
 #[inline(always)]
 pub(super) fn hop(packet: &mut Packet, l2: &L2Rewrite) -> bool {
     const IPV4: u16 = EtherType::IPV4.0;

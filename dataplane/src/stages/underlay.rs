@@ -136,10 +136,6 @@ fn esp(tables: &Tables, packet: &mut Packet) -> Result<Verdict, DropReason> {
 }
 
 /// Lane of clear GRE: by outer addresses, so that a tunnel's packets stay in order.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper bits of a product are the mixed ones"
-)]
 #[inline(always)]
 fn pair_lane(src: Addr, dst: Addr) -> u32 {
     (src.fold() >> 32) as u32 ^ ((dst.fold() >> 32) as u32).rotate_left(7)

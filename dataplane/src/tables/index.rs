@@ -1,7 +1,7 @@
 //! A hash index: from a key to the number of what it names, one cache line a look-up.
 //!
 //! ```text
-//! hash | upper bits: slot | lower 32 bits: tag          [tag value | tag value | … ] linear probing
+//! hash | upper bits: slot | lower 32 bits: tag      [tag value | tag value | …] linear probing
 //! ```
 //!
 //! Built once, read by every core. At most half of the slots are used, so a look-up ends after a

@@ -135,8 +135,8 @@ pub enum TunnelMatch<'a> {
 }
 
 impl TunnelMap {
-    /// Builds the look-ups. `peers` gives the far end's address and the peer; of peers with the same
-    /// addresses and key, the last one counts.
+    /// Builds the look-ups. `peers` gives the far end's address and the peer; of peers with the
+    /// same addresses and key, the last one counts.
     pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(IpAddr, Peer)>) -> Self {
         let end = |tunnel: &Tunnel| (tunnel.local.into(), tunnel.key);
         let ends = tunnels.iter().map(end).collect();

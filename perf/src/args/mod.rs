@@ -117,7 +117,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     pub cores: Vec<u16>,
 
-    /// Most packets that are taken at a time [default: 256]
+    /// Most packets that are taken at a time [default: 128]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub burst: Option<u16>,
 

@@ -31,7 +31,7 @@ fn defaults() {
     assert_eq!(cases.len(), 8 * 4 + 2);
     let first = &cases[0];
     assert_eq!((first.mode, &first.size), (Mode::Forward, &Size::Octets(64)));
-    assert_eq!((first.peers, first.flows, first.burst, first.mtu), (1, 64, 256, 1500));
+    assert_eq!((first.peers, first.flows, first.burst, first.mtu), (1, 64, 128, 1500));
     assert_eq!((first.aead, first.preset), (Algorithm::Aes128Gcm16, Preset::RunToCompletion));
     assert_eq!((first.backend, first.load), (Backend::default(), None));
     assert_eq!(first.cores, [CoreId(9)]);
@@ -191,8 +191,8 @@ fn links_are_as_large_as_packets_need() {
 fn a_burst_is_counted_where_packets_are_most() {
     let case = |line: &str| args(line).unwrap().options.cases(&CORES).unwrap().remove(0);
     let frames = |case: &crate::case::Case| (case.frames_in(), case.feed(), case.frames_out());
-    assert_eq!(frames(&case("--mode encrypt --size 64")), (1, 256, 1));
-    assert_eq!(frames(&case("--mode fragment")), (1, 256, 2));
+    assert_eq!(frames(&case("--mode encrypt --size 64")), (1, 128, 1));
+    assert_eq!(frames(&case("--mode fragment")), (1, 128, 2));
     assert_eq!(frames(&case("--mode reassemble")), (2, 128, 1));
     assert_eq!(frames(&case("--mode reassemble --size 9000 --burst 4")), (7, 1, 1));
     assert_eq!(frames(&case("--mode replicate --size 64")), (1, 32, 8));

