@@ -32,7 +32,7 @@ use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
-use crate::tables::sa::SaMode;
+use crate::tables::sa::{Lifetime, SaMode};
 
 /// Run-time state of an inbound SA: what each packet needs is in the first cache line.
 #[repr(C, align(64))]
@@ -41,6 +41,8 @@ struct Inbound {
     window: ReplayWindow,
     packets: u64,
     octets: u64,
+    /// It ends when packets, octets or the clock reach these.
+    end: Lifetime,
     expired: bool,
     /// The stage's count of changes when it was installed.
     since: u64,
@@ -52,6 +54,7 @@ impl Inbound {
     fn new(sa: Arc<InboundSa>, since: u64) -> Self {
         Inbound {
             window: sa.window.clone(),
+            end: sa.lifetime.or_never(),
             sa,
             packets: 0,
             octets: 0,
@@ -61,11 +64,9 @@ impl Inbound {
         }
     }
 
+    #[inline(always)]
     fn over(&self, now: u64) -> bool {
-        let lifetime = &self.sa.lifetime;
-        (lifetime.packets != 0 && self.packets >= lifetime.packets)
-            || (lifetime.octets != 0 && self.octets >= lifetime.octets)
-            || (lifetime.tsc != 0 && now >= lifetime.tsc)
+        self.packets >= self.end.packets || self.octets >= self.end.octets || now >= self.end.tsc
     }
 }
 
@@ -234,16 +235,17 @@ impl EspOpen {
             }
             return Err(DropReason::SaExpired);
         }
-        if !state.sa.is_named_in(packet) {
+        let header = packet.mbuf.data().get(usize::from(packet.meta.l4)..);
+        let header = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
+        let [a, b, c, d, sequence @ ..]: [u8; 8] = *header;
+        if u32::from_be_bytes([a, b, c, d]) != state.sa.spi {
             // Its slot has another SA since.
             return Err(DropReason::SaGone);
         }
         if !arrives_as_agreed(&state.sa, packet) {
             return Err(DropReason::SaAddress);
         }
-        let header = packet.mbuf.data().get(usize::from(packet.meta.l4) + 4..);
-        let sequence = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
-        state.window.check(u32::from_be_bytes(*sequence)).map_err(|error| {
+        state.window.check(u32::from_be_bytes(sequence)).map_err(|error| {
             state.sa.counters.replays.add(1);
             replay_reason(error)
         })

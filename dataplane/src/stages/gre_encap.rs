@@ -45,13 +45,8 @@ impl Outbound {
     /// Goes on where the SA's last owner stopped, be it this core or another: no matter how often
     /// an SA is installed, its key sees each IV once.
     fn new(sa: Arc<OutboundSa>) -> Self {
-        let or_never = |limit: u64| if limit == 0 { u64::MAX } else { limit };
-        let Lifetime { packets, octets, tsc } = sa.lifetime;
-        let end = Lifetime {
-            packets: or_never(packets).min(last_sequence(&sa)),
-            octets: or_never(octets),
-            tsc: or_never(tsc),
-        };
+        let mut end = sa.lifetime.or_never();
+        end.packets = end.packets.min(last_sequence(&sa));
         let (counters, iv_offset) = (sa.counters.clone(), sa.iv_offset);
         Outbound { counters, iv_offset, end, sa, expired: false }
     }
