@@ -1,7 +1,8 @@
 //! What a template leaves open: lengths, identification, sequence numbers, checksums and the ESP
 //! trailer, written into a packet that already begins with its template.
 
-use wire::{checksum, esp};
+use wire::checksum::{self, Sum};
+use wire::esp;
 
 use crate::packet::Packet;
 use crate::tables::encap::{ESP_IV, ESP_TRAILER, Encap, ICV};
@@ -109,14 +110,9 @@ pub(super) fn plain(
     encap.write_plain(head);
     // Offsets are below 64. The masks say so to the compiler, which needs no checks then.
     let ip = usize::from(encap.ip) % 32;
-    let (tos, octets) = (outer_tos(encap, inner), length(octets - ip));
-    let df = inner.df & encap.df_keep | encap.df_set;
-    head[ip + 1] = tos;
-    head[ip + 2..ip + 4].copy_from_slice(&octets.to_be_bytes());
-    head[ip + 4..ip + 6].copy_from_slice(&id.to_be_bytes());
-    head[ip + 6..ip + 8].copy_from_slice(&df.to_be_bytes());
-    let sum = encap.ip_sum.word(tos.into()).word(octets).word(id).word(df);
-    head[ip + 10..ip + 12].copy_from_slice(&sum.checksum().to_be_bytes());
+    let header = &mut head[ip..ip + IP4_LEN];
+    let sum = encap.ip_sum.plus(ip4(header, encap, inner, octets - ip, id));
+    header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
     let gre = usize::from(encap.gre);
     if gre != 0
         && let Some(field) = head.get_mut(gre + 2..gre + 4)
@@ -162,16 +158,9 @@ pub(super) fn outer_ip(
     if encap.outer_v6 {
         return ip6(&mut data[at..], encap, inner, octets, flow_label);
     }
-    let (tos, octets) = (outer_tos(encap, inner), length(octets));
-    let df = inner.df & encap.df_keep | encap.df_set;
     let header = &mut data[at..at + IP4_LEN];
-    header[1] = tos;
-    header[2..4].copy_from_slice(&octets.to_be_bytes());
-    header[4..6].copy_from_slice(&id.to_be_bytes());
-    header[6..8].copy_from_slice(&df.to_be_bytes());
+    let sum = encap.ip_sum.plus(ip4(header, encap, inner, octets, id));
     if !offloaded {
-        // The template's sum, and the words that differ from packet to packet.
-        let sum = encap.ip_sum.word(tos.into()).word(octets).word(id).word(df);
         header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
     }
 }
@@ -183,14 +172,23 @@ pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u1
     if encap.outer_v6 {
         return ip6(&mut data[at..], encap, inner, octets, 0);
     }
-    let df = inner.df & encap.df_keep | encap.df_set;
     let header = &mut data[at..at + IP4_LEN];
-    header[1] = outer_tos(encap, inner);
-    header[2..4].copy_from_slice(&length(octets).to_be_bytes());
-    header[4..6].copy_from_slice(&id.to_be_bytes());
-    header[6..8].copy_from_slice(&df.to_be_bytes());
+    ip4(header, encap, inner, octets, id);
     let sum = checksum::of(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The fields of an IPv4 header that differ from packet to packet, but for the checksum, and their
+/// sum: with that of the template, it makes the checksum.
+#[inline(always)]
+fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, id: u16) -> Sum {
+    let (tos, octets) = (outer_tos(encap, inner), length(octets));
+    let df = inner.df & encap.df_keep | encap.df_set;
+    header[1] = tos;
+    header[2..4].copy_from_slice(&octets.to_be_bytes());
+    header[4..6].copy_from_slice(&id.to_be_bytes());
+    header[6..8].copy_from_slice(&df.to_be_bytes());
+    Sum::default().word(tos.into()).word(octets).word(id).word(df)
 }
 
 fn ip6(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, flow_label: u32) {
