@@ -98,6 +98,7 @@ impl Entry {
             esn: self.replay().0,
             iv_offset: self.iv_offset,
             key: self.key.clone(),
+            device_key: self.device_key.clone(),
             lifetime: self.lifetime(),
             counters: self.counters.clone(),
         })
@@ -118,6 +119,7 @@ impl Entry {
             allows_gre,
             selectors,
             key: self.key.clone(),
+            device_key: self.device_key.clone(),
             lifetime: self.lifetime(),
             counters: self.counters.clone(),
         })

@@ -255,6 +255,7 @@ impl<'a> Site<'a> {
             esn: true,
             iv_offset: 0,
             key: self.key(peer)?,
+            device_key: None,
             lifetime: Lifetime::default(),
             counters: Arc::<SaCounters>::default(),
         }))
@@ -275,6 +276,7 @@ impl<'a> Site<'a> {
             allows_gre: true,
             selectors: Policy::default(),
             key: self.key(peer)?,
+            device_key: None,
             lifetime: Lifetime::default(),
             counters: Arc::<SaCounters>::default(),
         }))

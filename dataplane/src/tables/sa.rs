@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aead::Key;
 
+use super::device_key::DeviceKey;
 use super::index::HashIndex;
 use super::policy::Policy;
 use crate::addr::Addr;
@@ -59,6 +60,8 @@ pub struct InboundSa {
     pub selectors: Policy,
     /// Its key.
     pub key: Key,
+    /// The same key in a crypto device, if one has it: `key` does what the device cannot.
+    pub device_key: Option<DeviceKey>,
     /// When it ends.
     pub lifetime: Lifetime,
     /// What it has done.
@@ -88,6 +91,8 @@ pub struct OutboundSa {
     pub iv_offset: u64,
     /// Its key.
     pub key: Key,
+    /// The same key in a crypto device, if one has it: `key` does what the device cannot.
+    pub device_key: Option<DeviceKey>,
     /// When it ends.
     pub lifetime: Lifetime,
     /// What it has done. Belongs to this key alone: the sequence number in it is where the next
