@@ -207,3 +207,6 @@ impl Opened {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
