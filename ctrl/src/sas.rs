@@ -14,8 +14,9 @@ use aead::{Backend, Key, KeyError};
 use dataplane::counters::SaCounters;
 use dataplane::engine::stage::SaCommand;
 use dataplane::replay::ReplayWindow;
-use dataplane::tables::Policy;
 use dataplane::tables::sa::{InboundSa, Lifetime, OutboundSa, SaMode};
+use dataplane::tables::{DeviceKey, Policy};
+use dpdk::crypto::{self, CryptoDevice};
 
 use crate::config::{AntiReplay, Config, Direction, EspMode, ManualSa, Profile, ProfileId, Spi};
 
@@ -49,6 +50,8 @@ pub struct Entry {
     /// Came over the control socket: it stays at a reload, as long as its profile does.
     pub added: bool,
     key: Key,
+    /// Kept here as well, so that the device's memory of it is wiped on this thread.
+    device_key: Option<DeviceKey>,
     iv_offset: u64,
     expires_tsc: u64,
 }
@@ -59,6 +62,11 @@ impl Entry {
         let udp = self.manual.udp_encap?;
         let seen = self.endpoint.map(|(_, port)| port);
         Some((udp.local_port.get(), seen.unwrap_or(udp.remote_port.get())))
+    }
+
+    /// Whether the crypto device does its work.
+    pub fn uses_device(&self) -> bool {
+        self.device_key.is_some()
     }
 
     fn mode(&self) -> SaMode {
@@ -98,6 +106,7 @@ impl Entry {
             esn: self.replay().0,
             iv_offset: self.iv_offset,
             key: self.key.clone(),
+            device_key: self.device_key.clone(),
             lifetime: self.lifetime(),
             counters: self.counters.clone(),
         })
@@ -118,6 +127,7 @@ impl Entry {
             allows_gre,
             selectors,
             key: self.key.clone(),
+            device_key: self.device_key.clone(),
             lifetime: self.lifetime(),
             counters: self.counters.clone(),
         })
@@ -188,9 +198,16 @@ pub struct Sas {
     next_slot: u32,
     /// Slots of SAs that are gone, and when they may be used again; the oldest first.
     resting: VecDeque<(Instant, u32)>,
+    /// What does the AEAD, if it is not software.
+    device: Option<CryptoDevice>,
 }
 
 impl Sas {
+    /// None yet; those to come are given to this device.
+    pub fn new(device: Option<CryptoDevice>) -> Self {
+        Sas { device, ..Sas::default() }
+    }
+
     /// All entries, by slot.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.by_slot.values()
@@ -241,8 +258,8 @@ impl Sas {
         let wanted: HashMap<Identity, &ManualSa> =
             config.sas.iter().map(|sa| (identity(sa), sa)).collect();
         let (mut gone, mut endpoints, mut again) = (Vec::new(), HashMap::new(), Vec::new());
-        let Sas { hasher, next_slot, resting, by_slot, .. } = std::mem::take(self);
-        *self = Sas { hasher, next_slot, resting, ..Sas::default() };
+        let Sas { hasher, next_slot, resting, by_slot, device, .. } = std::mem::take(self);
+        *self = Sas { hasher, next_slot, resting, device, ..Sas::default() };
         for mut entry in by_slot.into_values() {
             // The profile may have another number now.
             let profile = profiles.get(entry.profile.name.as_str()).copied();
@@ -304,6 +321,7 @@ impl Sas {
     ) -> Result<SaCommand, AddError> {
         self.check(&manual)?;
         let key = Key::new(manual.algorithm, Backend::detect(), manual.key.octets())?;
+        let device_key = self.device_key(&manual, &profile);
         let slot = self.take_slot(moment.now);
         let ticks = |time: Duration| {
             let ticks = time.as_millis() * u128::from(moment.ticks_per_second) / 1000;
@@ -322,6 +340,7 @@ impl Sas {
             expired: false,
             added,
             key,
+            device_key,
             // A manual key outlives the process, and its counter with it starts again: a random
             // start of the IVs keeps (key, IV) pairs from repeating (RFC 4106 section 2).
             iv_offset: moment.random,
@@ -332,6 +351,23 @@ impl Sas {
         };
         self.insert(entry);
         Ok(install)
+    }
+
+    /// The SA's key in the device; none without one, or if it has no room for more: software does
+    /// the work then.
+    fn device_key(&self, sa: &ManualSa, profile: &Profile) -> Option<DeviceKey> {
+        let device = self.device.as_ref()?;
+        let direction = match sa.direction {
+            Direction::Out => crypto::Direction::Encrypt,
+            Direction::In => crypto::Direction::Decrypt,
+        };
+        let esn = matches!(profile.replay, AntiReplay::Extended(_));
+        DeviceKey::new(device, direction, sa.key.octets(), esn)
+            .inspect_err(|error| {
+                let spi = sa.spi.value();
+                log::warn!("SA {spi:#x}, {}: software does its AEAD: {error}", sa.remote);
+            })
+            .ok()
     }
 
     fn check(&self, new: &ManualSa) -> Result<(), AddError> {

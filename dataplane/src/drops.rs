@@ -70,6 +70,8 @@ pub enum DropReason {
     ReplaySequence,
     /// ICV does not verify
     IcvMismatch,
+    /// Crypto device failed, or refused what it was given
+    CryptoDevice,
     /// ESP padding length or octets wrong
     EspPadding,
     /// ESP dummy packet (next header 59), consumed

@@ -9,6 +9,7 @@
 
 mod commands;
 mod control;
+mod crypto;
 mod neighbors;
 mod placement;
 mod ports;

@@ -19,7 +19,7 @@ use crate::sas::Sas;
 
 use super::control::{Gateway, Running};
 use super::ports::SettingError;
-use super::{DaemonError, placement, ports, reports};
+use super::{DaemonError, crypto, placement, ports, reports};
 
 /// Buffers of 64 KiB for reassembled datagrams: two bursts of fragments may complete as many.
 const LARGE_MBUFS: u32 = 255;
@@ -62,7 +62,9 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
     let mut attached = ports::attach(&eal, &config)?;
     let specs = ports::specs(&config, &attached);
     let plan = placement::place(&config.pipeline.layout, &specs, &available)?;
-    let queues = ports::start(&config, &mut attached, &plan, &pool)?;
+    let mut queues = ports::start(&config, &mut attached, &plan, &pool)?;
+    let (device, crypto_queues) = crypto::attach(&eal, &config, &plan)?;
+    queues.crypto = crypto_queues;
     let ticks_per_second = eal.tsc_hz();
     let parts = Parts {
         pool: pool.clone(),
@@ -90,7 +92,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         started_tsc: dpdk::tsc(),
         neighbors: Neighbors::new(getrandom::u64()?),
         macs: HashMap::new(),
-        sas: Sas::default(),
+        sas: Sas::new(device),
         memory: crate::policy::Memory::default(),
         path_mtu: PathMtu::default(),
         keepalives: HashMap::new(),
@@ -129,6 +131,7 @@ fn eal_config(config: &Config) -> EalConfig {
         Attachment::Device { device, .. } => device.split(',').next(),
         Attachment::Vlan { .. } => None,
     });
+    let devices = devices.chain(crypto::name(config));
     EalConfig {
         hugepages: match config.system.hugepages {
             config::Hugepages::Auto => dpdk::Hugepages::Auto,

@@ -392,3 +392,43 @@ fn nothing_of_a_key_is_shown() {
     let numbers = format!("{:?}", material("secret"));
     assert!(!shown.contains("secret") && !shown.contains(numbers.trim_matches(['[', ']'])));
 }
+
+#[test]
+fn sas_beyond_the_sessions_of_a_device_are_done_by_software() {
+    let config = crypto::CryptoConfig { sessions: 3, ..crypto::CryptoConfig::default() };
+    let eal = dpdk::Eal::for_tests();
+    let attached = CryptoDevice::attach(eal, "crypto_aesni_gcm_sas", &config);
+    let (device, _queues) = match attached {
+        Err(dpdk::Error::NoSuchDevice(_)) => return eprintln!("skipped: no driver"),
+        attached => attached.unwrap(),
+    };
+    let start = Instant::now();
+    let mut registry = Sas::new(Some(device.clone()));
+    let four = [
+        ("corp", "out", 1, 0x1001, "a"),
+        ("corp", "in", 1, 0x2001, "b"),
+        ("corp", "out", 2, 0x1002, "c"),
+        ("corp", "in", 2, 0x2002, "d"),
+    ];
+    let changes = registry.configure(&sas(&four), at(start, 0, 1)).unwrap();
+    let uses_device = |command: &SaCommand| match command {
+        SaCommand::InstallInbound(sa) => sa.device_key.is_some(),
+        SaCommand::InstallOutbound(sa) => sa.device_key.is_some(),
+        other => panic!("{other:?}"),
+    };
+    let given: Vec<_> = changes.install.iter().map(uses_device).collect();
+    assert_eq!(given, [true, true, true, false]);
+    assert_eq!(registry.iter().filter(|entry| entry.uses_device()).count(), 3);
+    assert_eq!(device.sessions_in_use(), 3);
+
+    // The configuration goes, then what the cores had: the session is free for the next SA.
+    registry.configure(&sas(&four[2..]), at(start, 10, 2)).unwrap();
+    assert_eq!(device.sessions_in_use(), 3, "the cores have them");
+    drop(changes);
+    assert_eq!(device.sessions_in_use(), 1);
+    let changes = registry.configure(&sas(&four), at(start, 20, 3)).unwrap();
+    assert!(changes.install.iter().all(uses_device));
+    assert_eq!(device.sessions_in_use(), 3);
+    drop((changes, registry));
+    assert_eq!(device.sessions_in_use(), 0);
+}

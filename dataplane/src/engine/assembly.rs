@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dpdk::crypto::CryptoQueue;
 use dpdk::{RxQueue, TxQueue};
 
 use crate::counters::StageCounters;
@@ -63,13 +64,15 @@ pub struct MissingQueue {
     number: u16,
 }
 
-/// The queues of all ports.
+/// The queues of all ports, and of the crypto device.
 #[derive(Default)]
 pub struct PortQueues {
     /// Receive queues.
     pub rx: HashMap<Queue, RxQueue>,
     /// Transmit queues.
     pub tx: HashMap<Queue, TxQueue>,
+    /// Queues of a crypto device: [`Plan::dealers`] as many, or none for software.
+    pub crypto: Vec<CryptoQueue>,
 }
 
 /// Makes one worker for each program of the plan, and the control thread's side of each.
@@ -99,7 +102,8 @@ pub fn assemble(
                 }
                 stage if stage.deals() => {
                     let lanes = lanes.owners.remove(&place).unwrap_or_default();
-                    Attachment::Cipher(Cipher::new(lanes, settings.ring, parts.burst))
+                    let device = queues.crypto.pop();
+                    Attachment::Cipher(Cipher::new(lanes, device, settings.ring, parts.burst))
                 }
                 _ => attach(plan, node, &mut queues, &mut punts)?,
             };

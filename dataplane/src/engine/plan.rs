@@ -60,6 +60,13 @@ impl Plan {
         let instances = self.instances(stage);
         instances.get(instance_of(lane, instances.len())?).copied()
     }
+
+    /// How many instances of stages may deal their work to a crypto device, each by a queue of its
+    /// own.
+    #[must_use]
+    pub fn dealers(&self) -> usize {
+        self.programs.iter().flat_map(|p| &p.nodes).filter(|node| node.stage.deals()).count()
+    }
 }
 
 /// The number of the instance, of so many, that a lane belongs to; none if there are none.

@@ -27,7 +27,7 @@ use crate::engine::topology::output::esp_open;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
 use crate::replay::{ReplayError, ReplayWindow};
-use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work};
+use crate::stages::cipher::{BATCH, Batch, Cipher, Op, Opened, Work};
 use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
@@ -124,7 +124,11 @@ impl EspOpen {
         while let Some(mut batch) = self.cipher.batch(Work::Open, input) {
             batch.changes = self.changes;
             self.check_all(context, &batch.packets, &mut batch.opened);
-            if let Err(mut batch) = self.cipher.deal(batch) {
+            let inbound = &self.inbound;
+            let dealt = self
+                .cipher
+                .deal(batch, |packet, opened| device_op(packet, opened, sa_of(inbound, packet)?));
+            if let Err(mut batch) = dealt {
                 self.open(&mut batch.packets, &mut batch.opened);
                 self.cipher.done(batch);
             }
@@ -178,10 +182,7 @@ impl EspOpen {
 
     /// Verifies and decrypts those that passed the first check and are not opened yet.
     fn open(&self, packets: &mut [Packet], opened: &mut [Opened]) {
-        open(packets, opened, |packet| {
-            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
-            state.map(|state| &*state.sa)
-        });
+        open(packets, opened, |packet| sa_of(&self.inbound, packet));
     }
 
     fn sort(
@@ -306,6 +307,12 @@ fn arrives_as_agreed(sa: &InboundSa, packet: &Packet) -> bool {
     sa.local == dst && sa.udp == udp && (udp || sa.remote == src)
 }
 
+/// The SA that a packet came by.
+#[inline]
+fn sa_of<'a>(inbound: &'a [Option<Inbound>], packet: &Packet) -> Option<&'a InboundSa> {
+    inbound.get(packet.meta.sa as usize)?.as_ref().map(|state| &*state.sa)
+}
+
 /// Verifies and decrypts those that passed the first check, and whose SA `sa_of` knows; the others
 /// stay as they are. A packet that no job can be made for counts as forged.
 pub(super) fn open<'a>(
@@ -341,6 +348,13 @@ fn job<'a>(packet: &'a mut Packet, sequence: u64, sa: &'a InboundSa) -> Option<O
     let (high, low) = halves(sequence);
     let aad = if sa.esn { Aad::esn(sa.spi, high, low) } else { Aad::esp(sa.spi, low) };
     Some(OpenJob::new(&sa.key, iv, aad, buffer))
+}
+
+/// The same for a crypto device, if the packet passed the first check, and its SA has a session.
+fn device_op<'a>(packet: &Packet, opened: Option<&Opened>, sa: &'a InboundSa) -> Option<Op<'a>> {
+    let Some(&Opened::Checked(sequence)) = opened else { return None };
+    let high = sa.esn.then_some(halves(sequence).0);
+    Op::new(sa.device_key.as_ref()?, packet, sa.spi, high)
 }
 
 fn replay_reason(error: ReplayError) -> DropReason {

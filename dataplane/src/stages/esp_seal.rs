@@ -7,7 +7,7 @@ use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{NONE, Packet};
-use crate::stages::cipher::{BATCH, Cipher, Work};
+use crate::stages::cipher::{BATCH, Cipher, Op, Work};
 use crate::stages::rewrite::l3_offset;
 use crate::tables::{SaTable, encap::ESP_IV};
 
@@ -29,7 +29,8 @@ impl EspSeal {
         out.made(-(input.len() as i64));
         self.collect(sas, out);
         while let Some(batch) = self.cipher.batch(Work::Seal, input) {
-            if let Err(mut batch) = self.cipher.deal(batch) {
+            let dealt = self.cipher.deal(batch, |packet, _| device_op(packet, sas));
+            if let Err(mut batch) = dealt {
                 seal(&mut batch.packets, sas, |_, _| {});
                 self.cipher.done(batch);
             }
@@ -48,7 +49,10 @@ impl EspSeal {
                 batch.packets[at].meta.sa = slot;
                 seal(&mut batch.packets[at..=at], sas, |_, _| {});
             }
-            out.made(batch.packets.len() as i64);
+            out.made((batch.packets.len() + batch.failed.len()) as i64);
+            for packet in batch.failed.drain(..) {
+                out.drop(packet, DropReason::CryptoDevice);
+            }
             sort(&mut batch.packets, out);
             self.cipher.recycle(batch);
         }
@@ -124,4 +128,11 @@ fn job<'a>(packet: &'a mut Packet, slot: u32, sas: &'a SaTable) -> Option<SealJo
     let job = SealJob::new(&sa.key, iv, aad, buffer).ok()?;
     packet.meta.sa = slot;
     Some(job)
+}
+
+/// The same for a crypto device, if the SA has a session there.
+fn device_op<'a>(packet: &Packet, sas: &'a SaTable) -> Option<Op<'a>> {
+    let sa = sas.outbound(packet.meta.sa)?;
+    let high = sa.esn.then_some(packet.meta.sequence_high);
+    Op::new(sa.device_key.as_ref()?, packet, sa.spi, high)
 }

@@ -4,6 +4,7 @@
 //! neighbour does not copy half a million routes.
 
 pub mod adjacency;
+mod device_key;
 pub mod encap;
 pub mod fib;
 mod index;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use crate::addr::Addr;
 
 pub use adjacency::{Adjacency, L2Rewrite};
+pub use device_key::DeviceKey;
 pub use encap::{Encap, EncapSpec};
 pub use fib::{Fib4, Fib6, Next};
 pub use interface::{Interface, Interfaces, Role};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aead::Key;
 
+use super::device_key::DeviceKey;
 use super::index::HashIndex;
 use super::policy::Policy;
 use crate::addr::Addr;
@@ -68,6 +69,8 @@ pub struct InboundSa {
     pub esn: bool,
     /// Whether GRE may be inside.
     pub allows_gre: bool,
+    /// The same key in a crypto device, if one has it: `key` does what the device cannot.
+    pub device_key: Option<DeviceKey>,
     /// An empty anti-replay window, of the size and kind that this SA starts with.
     pub window: ReplayWindow,
     /// Selectors that a decrypted packet of an IPsec policy must match one of.
@@ -103,6 +106,8 @@ pub struct OutboundSa {
     /// What it has done. Belongs to this key alone: the sequence number in it is where the next
     /// core that owns the SA goes on.
     pub counters: Arc<SaCounters>,
+    /// The same key in a crypto device, if one has it: `key` does what the device cannot.
+    pub device_key: Option<DeviceKey>,
 }
 
 /// All SAs.

@@ -29,47 +29,47 @@ fn alone(helpers: u16) -> Lab {
 }
 
 /// A packet from a host of site 1 to one of site 2 that tells its number; `len` from 32 octets on.
-fn numbered(number: u32, len: usize) -> Vec<u8> {
+pub fn numbered(number: u32, len: usize) -> Vec<u8> {
     numbered_to(2, number, len)
 }
 
-fn numbered_to(site: u8, number: u32, len: usize) -> Vec<u8> {
+pub fn numbered_to(site: u8, number: u32, len: usize) -> Vec<u8> {
     let payload = [&number.to_be_bytes()[..], &vec![number as u8; len - 32]].concat();
     Ip::new("10.1.0.10", &format!("10.{site}.0.10"), UDP).packet(&udp(1000, 53, &payload))
 }
 
 /// The number that a packet tells, whose octets are all as they were sent.
-fn number_of(packet: &[u8]) -> u32 {
+pub fn number_of(packet: &[u8]) -> u32 {
     let number = u32::from_be_bytes(packet[28..32].try_into().unwrap());
     assert!(packet[32..].iter().all(|octet| *octet == number as u8), "payload of {number}");
     number
 }
 
 /// Packets of any length, numbered from `first` on.
-fn packets(rng: &mut Rng, first: u32, count: u32) -> Vec<Vec<u8>> {
+pub fn packets(rng: &mut Rng, first: u32, count: u32) -> Vec<Vec<u8>> {
     (first..first + count).map(|number| numbered(number, 32 + rng.below(1300))).collect()
 }
 
 /// Frames of as many packets as gateway 1 would get from its hosts.
-fn host_frames(lab: &Lab, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub fn host_frames(lab: &Lab, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     packets.iter().map(|packet| lab.site(1).host_frame(packet)).collect()
 }
 
 /// Packets that each worker of a gateway sealed or opened for its owner.
-fn helped(lab: &Lab, gateway: u8) -> Vec<u64> {
+pub fn helped(lab: &Lab, gateway: u8) -> Vec<u64> {
     let places = lab[gateway].plan.instances(StageKind::Cipher).into_iter();
     let packets = places.map(|(at, node)| lab[gateway].links[at].stages[node].packets.value());
     packets.collect()
 }
 
 /// Packets that wait in a stage of the owner.
-fn held(lab: &Lab, gateway: u8, stage: StageKind) -> usize {
+pub fn held(lab: &Lab, gateway: u8, stage: StageKind) -> usize {
     let (at, node) = lab[gateway].plan.instances(stage)[0];
     lab[gateway].links[at].stages[node].held.value() as usize
 }
 
 /// Sequence numbers of frames on the underlay, which are their IVs.
-fn sequences(frames: &[Vec<u8>]) -> Vec<u64> {
+pub fn sequences(frames: &[Vec<u8>]) -> Vec<u64> {
     let iv = |frame: &Vec<u8>| u64::from_be_bytes(frame[42..50].try_into().unwrap());
     frames.iter().map(iv).collect()
 }

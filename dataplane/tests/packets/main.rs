@@ -11,6 +11,7 @@
 
 mod support;
 
+mod device;
 mod elephant;
 mod forwarding;
 mod fuzz;

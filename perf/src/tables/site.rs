@@ -167,6 +167,7 @@ impl<'a> Site<'a> {
             esn: true,
             iv_offset: 0,
             key: self.key(peer, direction)?,
+            device_key: None,
             lifetime: Lifetime::default(),
             counters: Arc::<SaCounters>::default(),
         }))
@@ -187,6 +188,7 @@ impl<'a> Site<'a> {
             allows_gre: true,
             selectors: Policy::default(),
             key: self.key(peer, Direction::ToGateway)?,
+            device_key: None,
             lifetime: Lifetime::default(),
             counters: Arc::<SaCounters>::default(),
         }))

@@ -22,6 +22,8 @@ pub struct Sa {
     pub mode: EspMode,
     /// Algorithm, by its name in the configuration.
     pub algorithm: String,
+    /// Crypto device that does its AEAD; `null`: software.
+    pub crypto: Option<String>,
     /// Our outer address.
     pub local: IpAddr,
     /// The peer's outer address.

@@ -178,6 +178,7 @@ fn outbound() -> Sa {
         profile: "corp".into(),
         mode: EspMode::Transport,
         algorithm: "aes256gcm16".into(),
+        crypto: Some("crypto_aesni_gcm0".into()),
         local: ip("198.51.100.1"),
         remote: ip("198.51.100.2"),
         udp: Some(UdpPorts {
@@ -206,6 +207,7 @@ fn security_associations() {
         slot: 0,
         direction: Direction::In,
         mode: EspMode::Tunnel,
+        crypto: None,
         udp: None,
         esn: false,
         sequence: 12,

@@ -58,6 +58,8 @@ pub struct Pipeline {
     pub burst: u16,
     /// Slots of a ring between two cores, a power of two.
     pub ring: u32,
+    /// Crypto device that does the AEAD of ESP, as DPDK names it; `None`: software.
+    pub crypto: Option<String>,
 }
 
 /// Placement of stages on cores.

@@ -101,8 +101,25 @@ pub(super) fn read_pipeline(section: Section<'_>) -> Option<Pipeline> {
     if ring < u32::from(burst) {
         section.error(format!("a ring of {ring} does not hold a burst of {burst}"));
     }
+    let crypto = match section.take("crypto") {
+        Some(item) => item.parse(crypto_device).map(Some),
+        None => Some(None),
+    };
     section.finish();
-    Some(Pipeline { layout: layout?, poll, burst, ring })
+    Some(Pipeline { layout: layout?, poll, burst, ring, crypto: crypto? })
+}
+
+/// The name of a crypto device as DPDK takes it. Whether it exists, only the start can tell.
+fn crypto_device(text: &str) -> Result<String, Complaint> {
+    let is_printable = text.chars().all(|c| c.is_ascii_graphic());
+    let name = text.split_once(',').map_or(text, |(name, _)| name);
+    let is_pci = name.contains(':') && name.contains('.');
+    let is_virtual = name.strip_prefix("crypto_").is_some_and(|driver| !driver.is_empty());
+    if is_printable && (is_pci || is_virtual) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::from(format!("{text:?} is not a crypto device of DPDK"))
+        .hint("as in \"crypto_aesni_gcm0\", or a PCI address, as in \"0000:3d:01.0\""))
 }
 
 fn read_layout(section: &Section<'_>) -> Option<Layout> {

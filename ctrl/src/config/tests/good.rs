@@ -48,7 +48,8 @@ fn process() {
     let (rx, tx) = (place(StageKind::Rx, &[2]), place(StageKind::Tx, &[2]));
     let stages = vec![rx, place(StageKind::EspSeal, &[3, 4]), tx];
     let layout = Layout::Explicit { stages };
-    assert_eq!(pipeline, Pipeline { layout, poll: Poll::Busy, burst: 32, ring: 2048 });
+    let crypto = Some("crypto_aesni_gcm0".to_owned());
+    assert_eq!(pipeline, Pipeline { layout, poll: Poll::Busy, burst: 32, ring: 2048, crypto });
 }
 
 #[test]
@@ -250,7 +251,10 @@ fn defaults() {
     };
     assert_eq!(system, expected);
     let layout = Layout::RunToCompletion { cores: None };
-    assert_eq!(pipeline, Pipeline { layout, poll: Poll::Adaptive, burst: 64, ring: 1024 });
+    assert_eq!(
+        pipeline,
+        Pipeline { layout, poll: Poll::Adaptive, burst: 64, ring: 1024, crypto: None }
+    );
     let attachment = Attachment::Device {
         device: "net_null1".to_owned(),
         rx_queues: None,

@@ -86,6 +86,8 @@ fn process_cores_and_devices_need_a_restart() {
     };
     assert_eq!(of("name = \"hub\"", "name = \"hub2\""), ["system"]);
     assert_eq!(of("[system]", "[pipeline]\npoll = \"busy\"\n[system]"), ["pipeline"]);
+    let crypto = "[pipeline]\ncrypto = \"crypto_aesni_gcm0\"\n[system]";
+    assert_eq!(of("[system]", crypto), ["pipeline"]);
     assert_eq!(of("net_null1", "net_null2"), ["port[1]"]);
     assert_eq!(of("name = \"wan\"\n", "name = \"wan\"\nmtu = 9000\n"), ["port[0]"]);
     assert_eq!(of("\"net_null1\"\n", "\"net_null1\"\nrx_queues = 2\n"), ["port[1]"]);

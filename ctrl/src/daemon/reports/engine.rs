@@ -9,6 +9,7 @@ use dataplane::engine::topology::StageKind;
 use crate::api::report::{Core, Drop, Stage, Topology};
 
 use super::super::control::Gateway;
+use super::super::crypto;
 
 /// Packets that the control thread itself dropped.
 #[derive(Debug, Default)]
@@ -74,7 +75,14 @@ impl Gateway {
 
     pub(in super::super) fn report_topology(&self) -> Topology {
         let graph = serde_json::to_value(&self.plan).unwrap_or_default();
-        Topology { text: self.plan.to_string(), graph }
+        let mut text = self.plan.to_string();
+        if let Some(device) = crypto::name(&self.config) {
+            let (all, with) = (self.sas.iter(), self.sas.iter().filter(|sa| sa.uses_device()));
+            let (all, with) = (all.count(), with.count());
+            text +=
+                &format!("\nAEAD by {device}: {with} of {all} SAs; of the others by software\n");
+        }
+        Topology { text, graph }
     }
 
     pub(in super::super) fn report_cores(&self) -> Vec<Core> {

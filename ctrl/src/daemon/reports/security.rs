@@ -8,6 +8,7 @@ use crate::config;
 use crate::sas::Entry;
 
 use super::super::control::Gateway;
+use super::super::crypto;
 
 impl Gateway {
     /// In the order in which they were made.
@@ -28,6 +29,7 @@ impl Gateway {
         let udp = entry.udp_ports().and_then(|(local, remote)| {
             Some(UdpPorts { local: local.try_into().ok()?, remote: remote.try_into().ok()? })
         });
+        let device = crypto::name(&self.config).filter(|_| entry.uses_device());
         Sa {
             slot: entry.slot,
             direction: if inbound { Direction::In } else { Direction::Out },
@@ -38,6 +40,7 @@ impl Gateway {
                 config::EspMode::Tunnel => EspMode::Tunnel,
             },
             algorithm: sa.algorithm.to_string(),
+            crypto: device.map(str::to_owned),
             local: sa.local,
             remote: entry.endpoint.map_or(sa.remote, |(address, _)| address),
             udp,

@@ -19,10 +19,14 @@
 //! A helper that stalls holds up what was dealt after its batch, up to a limit of packets; what
 //! comes beyond is dropped (`ring_full`), and when the helper goes on, so does the traffic.
 //!
-//! A lane is asynchronous on purpose: a crypto device is one more kind of lane, to which
-//! `Cipher::deal` gives batches, and from which `Cipher::collect` has them back in order.
+//! A queue of a crypto device ([`device`]) is one more kind of lane. It takes small batches too:
+//! whoever configures a device wants it to do the work.
+
+mod device;
 
 use std::collections::VecDeque;
+
+use dpdk::crypto::CryptoQueue;
 
 use crate::drops::DropReason;
 use crate::engine::ring::{Consumer, Producer, channel};
@@ -30,6 +34,10 @@ use crate::engine::stage::{Context, Outputs, Stage};
 use crate::packet::Packet;
 use crate::stages::{esp_open, esp_seal};
 use crate::tables::SaTable;
+
+use self::device::{DEVICE_BATCHES, Device, Place};
+
+pub(super) use self::device::Op;
 
 /// Packets of one call of the AEAD: enough for a kernel that works across packets.
 pub(super) const BATCH: usize = 64;
@@ -77,7 +85,13 @@ pub(super) struct Batch {
     pub(super) unsealed: Vec<(usize, u32)>,
     /// The owner's count of changes to its SAs when it checked these packets.
     pub(super) changes: u64,
+    /// Packets that a device spoilt instead of sealing them.
+    pub(super) failed: Vec<Packet>,
     work: Work,
+    /// The packets while a device has the batch.
+    places: Vec<Place>,
+    /// How many of them the device has.
+    away: usize,
 }
 
 impl Batch {
@@ -102,8 +116,14 @@ impl Batch {
         }
     }
 
+    /// Packets in it, wherever they are.
+    fn len(&self) -> usize {
+        self.packets.len() + self.places.len() + self.failed.len()
+    }
+
     fn clear(&mut self) {
         self.packets.clear();
+        self.failed.clear();
         self.opened.clear();
         self.unsealed.clear();
     }
@@ -135,6 +155,8 @@ pub fn lane() -> (Lane, Client) {
 enum Turn {
     /// With the helper of this lane.
     Lane(usize),
+    /// With the device.
+    Device,
     /// Done here.
     Here(Box<Batch>),
 }
@@ -143,6 +165,7 @@ enum Turn {
 #[derive(Default)]
 pub struct Cipher {
     lanes: Vec<Lane>,
+    device: Option<Device>,
     /// The lane that is asked first.
     next: usize,
     order: VecDeque<Turn>,
@@ -158,17 +181,24 @@ pub struct Cipher {
 }
 
 impl Cipher {
-    /// Deals to `lanes`. At most `waiting_max` packets are on their way or wait for their turn;
+    /// Deals to `lanes` and to the crypto device of a queue. At most `waiting_max` packets are on their way or wait for their turn;
     /// bursts have at most `burst` packets.
     #[must_use]
-    pub fn new(lanes: Vec<Lane>, waiting_max: usize, burst: usize) -> Self {
+    pub fn new(
+        lanes: Vec<Lane>,
+        device: Option<CryptoQueue>,
+        waiting_max: usize,
+        burst: usize,
+    ) -> Self {
         // Between two batches that are out there is at most one that was done here, one is being
         // filled, and one taken.
-        let batches = if lanes.is_empty() { 0 } else { 2 * LANE_BATCHES * lanes.len() + 2 };
+        let out = LANE_BATCHES * lanes.len() + device.as_ref().map_or(0, |_| DEVICE_BATCHES);
+        let batches = if out == 0 { 0 } else { 2 * out + 2 };
         Self {
             free: (0..batches).map(|_| Batch::with_room()).collect(),
             order: VecDeque::with_capacity(batches),
             lanes,
+            device: device.map(Device::new),
             next: 0,
             waiting: 0,
             waiting_max,
@@ -179,7 +209,7 @@ impl Cipher {
     /// Whether there is nobody to deal to.
     #[inline]
     pub(super) fn is_inline(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.is_empty() && self.device.is_none()
     }
 
     /// Packets that were dealt, or wait for those.
@@ -205,12 +235,27 @@ impl Cipher {
         Some(batch)
     }
 
-    /// Gives a batch to the next lane that has room for it.
+    /// Gives a batch to the device or to the next lane that has room for it. `op_of` is asked what
+    /// a device is to do with a packet.
     ///
     /// # Errors
     /// The batch is to be done here: no lane has room, or it is not worth the way.
-    pub(super) fn deal(&mut self, mut batch: Box<Batch>) -> Result<(), Box<Batch>> {
+    pub(super) fn deal<'a>(
+        &mut self,
+        mut batch: Box<Batch>,
+        op_of: impl FnMut(&Packet, Option<&Opened>) -> Option<Op<'a>>,
+    ) -> Result<(), Box<Batch>> {
         let packets = batch.packets.len();
+        if let Some(device) = &mut self.device {
+            match device.deal(batch, op_of) {
+                Ok(()) => {
+                    self.order.push_back(Turn::Device);
+                    self.waiting += packets;
+                    return Ok(());
+                }
+                Err(refused) => batch = refused,
+            }
+        }
         if packets < self.dealt_min {
             return Err(batch);
         }
@@ -261,8 +306,15 @@ impl Cipher {
                 lane.out -= 1;
                 batch
             }
+            Turn::Device => {
+                let Some(batch) = self.device.as_mut().and_then(Device::collect) else {
+                    self.order.push_front(Turn::Device);
+                    return None;
+                };
+                batch
+            }
         };
-        self.waiting -= batch.packets.len();
+        self.waiting -= batch.len();
         Some(batch)
     }
 

@@ -122,6 +122,7 @@ fn a_helper_whose_slot_has_another_sa_does_not_seal_with_its_key() {
         esn: true,
         iv_offset: 0,
         key: key(3, 1, &Esp::TRANSPORT),
+        device_key: None,
         lifetime: old.lifetime,
         counters: Arc::default(),
     })];

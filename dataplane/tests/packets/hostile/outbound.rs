@@ -79,6 +79,7 @@ fn hostile_during_a_rekey_every_packet_is_sealed() {
         esn: true,
         iv_offset: 0,
         key: new_key,
+        device_key: None,
         lifetime: Lifetime::default(),
         counters: Arc::default(),
     });

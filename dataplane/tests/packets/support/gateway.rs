@@ -17,6 +17,7 @@ use dataplane::engine::worker::{Poll, Worker};
 use dataplane::packet::{Packet, PuntReason};
 use dataplane::stages::Parts;
 use dataplane::tables::{InboundSa, OutboundSa, Tables};
+use dpdk::crypto::CryptoQueue;
 use dpdk::{Eal, Mbuf, Mempool, MempoolConfig, Port, PortConfig, RxQueue, TxQueue};
 
 /// Number of the port that faces the hosts.
@@ -40,7 +41,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    fn plan(&self) -> Plan {
+    pub fn plan(&self) -> Plan {
         plan(&self.topology()).unwrap_or_else(|error| panic!("{self:?}: {error}"))
     }
 
@@ -128,7 +129,8 @@ pub struct Gateway {
 static GATEWAYS: AtomicU32 = AtomicU32::new(0);
 
 impl Gateway {
-    pub fn new(layout: &Layout, tables: &Arc<Tables>) -> Self {
+    /// A gateway without SAs. The queues are of a crypto device, for the stages that can use one.
+    pub fn new(layout: &Layout, tables: &Arc<Tables>, crypto: Vec<CryptoQueue>) -> Self {
         let eal = Eal::for_tests();
         let number = GATEWAYS.fetch_add(1, Ordering::Relaxed);
         let pool = |name: &str, mbufs, data_room| {
@@ -142,6 +144,7 @@ impl Gateway {
         let queues = PortQueues {
             rx: [(queue(LAN), lan_rx), (queue(WAN), wan_rx)].into(),
             tx: [(queue(LAN), lan_tx), (queue(WAN), wan_tx)].into(),
+            crypto,
         };
         let plan = layout.plan();
         let parts = Parts {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use dpdk::crypto::CryptoQueue;
+
 use super::gateway::{Gateway, Layout};
 use super::site::{Link, Site, wan_mac};
 
@@ -29,6 +31,15 @@ pub struct Lab {
 impl Lab {
     /// Gateways as the sites say, each alike laid out, with their SAs installed.
     pub fn new(layout: &Layout, sites: Vec<Site>) -> Self {
+        Lab::with_devices(layout, sites.into_iter().map(|site| (site, Vec::new())))
+    }
+
+    /// The same, with queues of crypto devices.
+    pub fn with_devices(
+        layout: &Layout,
+        sites: impl IntoIterator<Item = (Site, Vec<CryptoQueue>)>,
+    ) -> Self {
+        let sites: Vec<_> = sites.into_iter().collect();
         let permits = sites.len();
         let mut left = free();
         while *left < permits {
@@ -38,8 +49,8 @@ impl Lab {
         drop(left);
         let mut lab =
             Lab { gateways: BTreeMap::new(), sites: BTreeMap::new(), permits, tap: Vec::new() };
-        for site in sites {
-            let mut gateway = Gateway::new(layout, &site.tables());
+        for (site, crypto) in sites {
+            let mut gateway = Gateway::new(layout, &site.tables(), crypto);
             gateway.install(&site.inbound, &site.outbound);
             lab.gateways.insert(site.number, gateway);
             lab.sites.insert(site.number, site);

@@ -17,10 +17,11 @@ use dataplane::tables::fib::{Fib4, Fib6, Next, Prefix};
 use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
 use dataplane::tables::sa::{Lifetime, SaMode};
 use dataplane::tables::{
-    Adjacency, Encap, EncapSpec, Fib, InboundSa, Interface, Interfaces, L2Rewrite, MulticastRule,
-    OutboundSa, Peer, Policy, Protection, Replica, ReplicationList, Role, SaTable, Tables, Tunnel,
-    TunnelMap,
+    Adjacency, DeviceKey, Encap, EncapSpec, Fib, InboundSa, Interface, Interfaces, L2Rewrite,
+    MulticastRule, OutboundSa, Peer, Policy, Protection, Replica, ReplicationList, Role, SaTable,
+    Tables, Tunnel, TunnelMap,
 };
+use dpdk::crypto::{CryptoDevice, Direction};
 use wire::MacAddr;
 
 use super::frame::frame;
@@ -364,6 +365,7 @@ impl Site {
             allows_gre: self.link.gre.is_some(),
             selectors: Policy::new(selectors).unwrap(),
             key: key(peer, self.number, esp),
+            device_key: None,
             lifetime: esp.lifetime,
             counters: Arc::default(),
         }));
@@ -375,9 +377,29 @@ impl Site {
             esn: esp.esn,
             iv_offset: 0,
             key: key(self.number, peer, esp),
+            device_key: None,
             lifetime: esp.lifetime,
             counters: Arc::new(counters),
         }));
+    }
+
+    /// Gives each SA a session of a crypto device.
+    pub fn use_device(&mut self, device: &CryptoDevice) {
+        let Some(esp) = self.link.esp else { return };
+        let session = |direction, from, to| {
+            let material = oracle_sa(from, to, &esp).material;
+            Some(DeviceKey::new(device, direction, &material, esp.esn).unwrap())
+        };
+        for sa in &mut self.inbound {
+            let from = sa.slot as u8;
+            let sa = Arc::get_mut(sa).unwrap();
+            sa.device_key = session(Direction::Decrypt, from, self.number);
+        }
+        for sa in &mut self.outbound {
+            let to = sa.slot as u8;
+            let sa = Arc::get_mut(sa).unwrap();
+            sa.device_key = session(Direction::Encrypt, self.number, to);
+        }
     }
 
     /// An SPD rule for the LAN of `peer`, whose SA is at `tunnel`.
