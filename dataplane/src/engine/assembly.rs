@@ -103,7 +103,8 @@ pub fn assemble(
                 stage if stage.deals() => {
                     let lanes = lanes.owners.remove(&place).unwrap_or_default();
                     let device = queues.crypto.pop();
-                    Attachment::Cipher(Cipher::new(lanes, device, settings.ring, parts.burst))
+                    let cipher = Cipher::new(lanes, device, settings.ring, parts.burst);
+                    Attachment::Cipher(Box::new(cipher))
                 }
                 _ => attach(plan, node, &mut queues, &mut punts)?,
             };
