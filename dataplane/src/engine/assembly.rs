@@ -31,7 +31,7 @@ const PUNTS: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Packets that a ring between two cores holds, and that may wait for what was dealt to
-    /// `cipher`.
+    /// `cipher` or to a crypto device.
     pub ring: usize,
     /// How workers wait.
     pub poll: Poll,
