@@ -31,7 +31,7 @@ const PUNTS: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Packets that a ring between two cores holds, and that may wait for what was dealt to
-    /// `cipher`.
+    /// `cipher` or to a crypto device.
     pub ring: usize,
     /// How workers wait.
     pub poll: Poll,
@@ -103,7 +103,8 @@ pub fn assemble(
                 stage if stage.deals() => {
                     let lanes = lanes.owners.remove(&place).unwrap_or_default();
                     let device = queues.crypto.pop();
-                    Attachment::Cipher(Cipher::new(lanes, device, settings.ring, parts.burst))
+                    let cipher = Cipher::new(lanes, device, settings.ring, parts.burst);
+                    Attachment::Cipher(Box::new(cipher))
                 }
                 _ => attach(plan, node, &mut queues, &mut punts)?,
             };

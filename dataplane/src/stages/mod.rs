@@ -49,7 +49,7 @@ pub enum Attachment {
     /// `punt`: the way to the control thread.
     Punt(Producer<Packet>),
     /// `esp_seal` and `esp_open`: who does their cryptography.
-    Cipher(cipher::Cipher),
+    Cipher(Box<cipher::Cipher>),
     /// `cipher`: for whom it works.
     Clients(Vec<cipher::Client>),
     /// All others. Those that draw identifications do so by their number among the instances.
@@ -78,7 +78,7 @@ pub fn build(kind: StageKind, attachment: Attachment, parts: &Parts) -> Option<B
             reassemble::Limits::default(),
         )),
         (StageKind::EspOpen, Attachment::Cipher(cipher)) => {
-            Box::new(esp_open::EspOpen::new(cipher))
+            Box::new(esp_open::EspOpen::new(*cipher))
         }
         (StageKind::GreDecap, _) => Box::new(gre_decap::GreDecap),
         (StageKind::Lookup, _) => Box::<lookup::Lookup>::default(),
@@ -88,7 +88,7 @@ pub fn build(kind: StageKind, attachment: Attachment, parts: &Parts) -> Option<B
             Box::new(gre_encap::GreEncap::new(number, of))
         }
         (StageKind::EspSeal, Attachment::Cipher(cipher)) => {
-            Box::new(esp_seal::EspSeal::new(cipher))
+            Box::new(esp_seal::EspSeal::new(*cipher))
         }
         (StageKind::Cipher, Attachment::Clients(clients)) => Box::new(cipher::Helper::new(clients)),
         (StageKind::FragmentOuter, Attachment::Instance { number, of }) => {

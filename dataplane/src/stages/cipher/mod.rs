@@ -19,7 +19,7 @@
 //! A helper that stalls holds up what was dealt after its batch, up to a limit of packets; what
 //! comes beyond is dropped (`ring_full`), and when the helper goes on, so does the traffic.
 //!
-//! A queue of a crypto device ([`device`]) is one more kind of lane. It takes small batches too:
+//! A queue of a crypto device (`device.rs`) is one more kind of lane. It takes small batches too:
 //! whoever configures a device wants it to do the work.
 
 mod device;
@@ -98,7 +98,8 @@ impl Batch {
     fn with_room() -> Box<Self> {
         // As the ports of a stage, with which the vectors are exchanged.
         let packets = Vec::with_capacity(BATCH * 4);
-        Box::new(Self { packets, opened: Vec::with_capacity(BATCH), ..Self::default() })
+        let (opened, places) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        Box::new(Self { packets, opened, places, ..Self::default() })
     }
 
     /// The work, with the keys of a helper's tables.
@@ -181,8 +182,8 @@ pub struct Cipher {
 }
 
 impl Cipher {
-    /// Deals to `lanes` and to the crypto device of a queue. At most `waiting_max` packets are on their way or wait for their turn;
-    /// bursts have at most `burst` packets.
+    /// Deals to `lanes` and to the crypto device of a queue. At most `waiting_max` packets are on
+    /// their way or wait for their turn; bursts have at most `burst` packets.
     #[must_use]
     pub fn new(
         lanes: Vec<Lane>,
