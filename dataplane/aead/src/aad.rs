@@ -15,6 +15,7 @@ pub struct Aad {
 impl Aad {
     /// SPI and 32-bit sequence number: 8 octets, of an SA without extended sequence numbers.
     #[must_use]
+    #[inline]
     pub const fn esp(spi: u32, seq: u32) -> Self {
         let ([s0, s1, s2, s3], [q0, q1, q2, q3]) = (spi.to_be_bytes(), seq.to_be_bytes());
         Self { block: [s0, s1, s2, s3, q0, q1, q2, q3, 0, 0, 0, 0, 0, 0, 0, 0], len: 8 }
@@ -23,6 +24,7 @@ impl Aad {
     /// SPI and both halves of the 64-bit sequence number: 12 octets, of an SA with extended
     /// sequence numbers. The high half never crosses the wire.
     #[must_use]
+    #[inline]
     pub const fn esn(spi: u32, seq_hi: u32, seq_lo: u32) -> Self {
         let ([s0, s1, s2, s3], [h0, h1, h2, h3]) = (spi.to_be_bytes(), seq_hi.to_be_bytes());
         let [l0, l1, l2, l3] = seq_lo.to_be_bytes();
@@ -33,6 +35,12 @@ impl Aad {
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.block[..usize::from(self.len)]
+    }
+
+    /// The octets, and zeros up to a whole block.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn padded(&self) -> &[u8; AAD_LEN_MAX] {
+        &self.block
     }
 
     /// Any octets that fit, for vectors that are not of ESP.

@@ -5,11 +5,16 @@ use std::fmt;
 use std::mem;
 
 use crate::aad::Aad;
-use crate::algorithm::{ICV_LEN, IV_LEN};
-use crate::key::Key;
+use crate::algorithm::{ICV_LEN, IV_LEN, SALT_LEN};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::vaes;
+use crate::key::{Key, Schedule};
 
 /// Longest buffer of a job, ICV included: no IP packet is longer.
 pub const BUFFER_LEN_MAX: usize = 65_535;
+
+/// Salt and IV together (RFC 4106, section 4).
+const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 
 /// Seals each job's packet in place: its plaintext becomes ciphertext, and the [`ICV_LEN`] octets
 /// behind it the ICV.
@@ -17,16 +22,21 @@ pub const BUFFER_LEN_MAX: usize = 65_535;
 /// Cannot fail: what could is refused by [`SealJob::new`]. A job gives up its buffer when it is
 /// sealed, so that sealing the same jobs again does nothing; it would otherwise apply the same key
 /// stream a second time and bring the plaintext back.
-pub fn seal(jobs: &mut [SealJob<'_>]) {
-    for job in jobs {
-        let buffer = mem::take(&mut job.buffer);
-        let Some((text, icv)) = buffer.split_last_chunk_mut() else { continue };
-        match job.key.seal(job.iv, job.aad.as_slice(), text) {
-            Some(computed) => *icv = computed,
-            // Back ends refuse nothing up to BUFFER_LEN_MAX. Should one, then the peer discards
-            // zeros: better than plaintext on the wire, or a gateway that stops.
-            None => buffer.fill(0),
-        }
+pub fn seal(mut jobs: &mut [SealJob<'_>]) {
+    while let Some(job) = jobs.first_mut() {
+        let done = match &job.key.schedule {
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes512(key) => vaes::run(key, jobs),
+            Schedule::Ring(key) => {
+                job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
+                1
+            }
+            Schedule::Portable(key) => {
+                job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
+                1
+            }
+        };
+        jobs = &mut jobs[done..];
     }
 }
 
@@ -35,26 +45,32 @@ pub fn seal(jobs: &mut [SealJob<'_>]) {
 /// A verified buffer holds plaintext where the ciphertext was, and still the ICV behind it. Of a
 /// packet that is not verified nothing remains: its whole buffer is zero. Too short for an ICV, or
 /// longer than [`BUFFER_LEN_MAX`], is not verified.
-pub fn open(jobs: &mut [OpenJob<'_>]) {
-    for job in jobs {
-        job.verified = job.buffer.len() <= BUFFER_LEN_MAX
-            && job
-                .buffer
-                .split_last_chunk_mut()
-                .is_some_and(|(text, icv)| job.key.open(job.iv, job.aad.as_slice(), text, *icv));
-        if !job.verified {
-            job.buffer.fill(0);
-        }
+pub fn open(mut jobs: &mut [OpenJob<'_>]) {
+    while let Some(job) = jobs.first_mut() {
+        let done = match &job.key.schedule {
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes512(key) => vaes::run(key, jobs),
+            Schedule::Ring(key) => {
+                job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
+                1
+            }
+            Schedule::Portable(key) => {
+                job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
+                1
+            }
+        };
+        jobs = &mut jobs[done..];
     }
 }
 
 /// A packet to seal.
 pub struct SealJob<'a> {
-    key: &'a Key,
-    iv: [u8; IV_LEN],
-    aad: Aad,
+    pub(crate) key: &'a Key,
+    /// Salt and IV, and zeros.
+    pub(crate) nonce: [u8; 16],
+    pub(crate) aad: Aad,
     /// Empty: sealed.
-    buffer: &'a mut [u8],
+    pub(crate) buffer: &'a mut [u8],
 }
 
 impl<'a> SealJob<'a> {
@@ -63,6 +79,7 @@ impl<'a> SealJob<'a> {
     ///
     /// # Errors
     /// The buffer is shorter than an ICV or longer than [`BUFFER_LEN_MAX`].
+    #[inline]
     pub fn new(
         key: &'a Key,
         iv: [u8; IV_LEN],
@@ -70,8 +87,23 @@ impl<'a> SealJob<'a> {
         buffer: &'a mut [u8],
     ) -> Result<Self, BufferError> {
         match buffer.len() {
-            ICV_LEN..=BUFFER_LEN_MAX => Ok(Self { key, iv, aad, buffer }),
+            ICV_LEN..=BUFFER_LEN_MAX => Ok(Self { key, nonce: key.nonce(iv), aad, buffer }),
             len => Err(BufferError { len }),
+        }
+    }
+
+    /// Seals by what encrypts a text with nonce and AAD, and gives the ICV.
+    fn seal_by(
+        &mut self,
+        seal: impl FnOnce([u8; NONCE_LEN], &[u8], &mut [u8]) -> Option<[u8; ICV_LEN]>,
+    ) {
+        let buffer = mem::take(&mut self.buffer);
+        let Some((text, icv)) = buffer.split_last_chunk_mut() else { return };
+        match seal(nonce(self.nonce), self.aad.as_slice(), text) {
+            Some(computed) => *icv = computed,
+            // Back ends refuse nothing up to BUFFER_LEN_MAX. Should one, then the peer discards
+            // zeros: better than plaintext on the wire, or a gateway that stops.
+            None => buffer.fill(0),
         }
     }
 }
@@ -86,24 +118,47 @@ impl fmt::Debug for SealJob<'_> {
 
 /// A packet to verify and decrypt.
 pub struct OpenJob<'a> {
-    key: &'a Key,
-    iv: [u8; IV_LEN],
-    aad: Aad,
-    buffer: &'a mut [u8],
+    pub(crate) key: &'a Key,
+    /// Salt and IV, and zeros.
+    pub(crate) nonce: [u8; 16],
+    pub(crate) aad: Aad,
+    pub(crate) buffer: &'a mut [u8],
     verified: bool,
 }
 
 impl<'a> OpenJob<'a> {
     /// `buffer` is the ciphertext followed by the ICV, as the packet carries them behind its IV, of
     /// any length: what cannot be a packet is not verified.
+    #[inline]
     pub fn new(key: &'a Key, iv: [u8; IV_LEN], aad: Aad, buffer: &'a mut [u8]) -> Self {
-        Self { key, iv, aad, buffer, verified: false }
+        Self { key, nonce: key.nonce(iv), aad, buffer, verified: false }
     }
 
     /// Whether [`open`] found the packet genuine. False before.
     #[must_use]
     pub fn verified(&self) -> bool {
         self.verified
+    }
+
+    /// Opens by what decrypts a text with nonce, AAD and ICV, and says whether the ICV is right.
+    fn open_by(
+        &mut self,
+        open: impl FnOnce([u8; NONCE_LEN], &[u8], &mut [u8], [u8; ICV_LEN]) -> bool,
+    ) {
+        let genuine = self.buffer.len() <= BUFFER_LEN_MAX
+            && self.buffer.split_last_chunk_mut().is_some_and(|(text, icv)| {
+                open(nonce(self.nonce), self.aad.as_slice(), text, *icv)
+            });
+        self.conclude(genuine);
+    }
+
+    /// Takes note of the result. Leaves nothing of what is not genuine.
+    #[inline]
+    pub(crate) fn conclude(&mut self, genuine: bool) {
+        self.verified = genuine;
+        if !genuine {
+            self.buffer.fill(0);
+        }
     }
 }
 
@@ -114,6 +169,12 @@ impl fmt::Debug for OpenJob<'_> {
         job.field("key", self.key).field("len", &self.buffer.len());
         job.field("verified", &self.verified).finish_non_exhaustive()
     }
+}
+
+/// The nonce of a block that it begins.
+fn nonce(block: [u8; 16]) -> [u8; NONCE_LEN] {
+    let [nonce @ .., _, _, _, _] = block;
+    nonce
 }
 
 /// A buffer that no sealed packet fits: shorter than an ICV or longer than [`BUFFER_LEN_MAX`].

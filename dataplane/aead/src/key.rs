@@ -4,11 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::algorithm::{Algorithm, ICV_LEN, IV_LEN, SALT_LEN};
+use crate::algorithm::{Algorithm, IV_LEN, SALT_LEN};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::vaes;
 use crate::backend::{Backend, portable, ring};
-
-/// Salt and IV together (RFC 4106, section 4).
-const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 
 /// An immutable key, expanded for one back end. Any number of cores may seal and open with it.
 ///
@@ -18,23 +17,27 @@ const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 ///
 /// # What is wiped
 ///
+/// - `Vaes512`: round keys and powers of the GHASH key are zeroed on drop. They are
+///   expanded where they stay, and what passes through the stack on the way is zeroed, too.
 /// - `Portable`: AES and GHASH keys are zeroed on drop by their crates.
 /// - `Ring`: the crate wipes nothing; on drop the schedule is overwritten in place with that of the
 ///   all-zero key, behind a compiler barrier.
 /// - The salt is not wiped: it is no secret by itself (RFC 4106, section 4).
-/// - Not wiped: temporaries of the expansion on the stack of the thread that calls [`Key::new`],
-///   what registers and their saved copies still hold, and the keying material itself, which is
-///   its owner's to wipe.
+/// - Not wiped: for `Ring` and `Portable`, temporaries of the expansion on the stack of the thread
+///   that calls [`Key::new`]; what registers and their saved copies still hold; and the keying
+///   material itself, which is its owner's to wipe.
 #[derive(Clone)]
 pub struct Key {
     algorithm: Algorithm,
     salt: [u8; SALT_LEN],
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
 }
 
 /// One arm for each back end, with what it computes ahead for its jobs.
 #[derive(Clone)]
-enum Schedule {
+pub(crate) enum Schedule {
+    #[cfg(target_arch = "x86_64")]
+    Vaes512(Arc<vaes::Key<vaes::Zmm>>),
     Ring(Arc<ring::Key>),
     Portable(Arc<portable::Key>),
 }
@@ -44,11 +47,19 @@ impl Key {
     /// (RFC 4106, section 8.1).
     ///
     /// # Errors
-    /// The material is not [`Algorithm::material_len`] octets long.
+    /// The material is not [`Algorithm::material_len`] octets long, or this machine cannot run the
+    /// back end ([`Backend::is_available`]).
     pub fn new(algorithm: Algorithm, backend: Backend, material: &[u8]) -> Result<Self, KeyError> {
-        let wrong_length = KeyError { algorithm, found_len: material.len() };
+        let wrong_length = KeyError::Length { algorithm, found_len: material.len() };
         let (key, &salt) = material.split_last_chunk().ok_or(wrong_length)?;
+        if key.len() != algorithm.key_len() {
+            return Err(wrong_length);
+        }
         let schedule = match backend {
+            #[cfg(target_arch = "x86_64")]
+            Backend::Vaes512 => vaes::Key::new(algorithm, key).map(Schedule::Vaes512),
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Vaes512 => None,
             Backend::Ring => {
                 ring::Key::new(algorithm, key).map(|key| Schedule::Ring(Arc::new(key)))
             }
@@ -56,7 +67,7 @@ impl Key {
                 portable::Key::new(algorithm, key).map(|key| Schedule::Portable(Arc::new(key)))
             }
         };
-        Ok(Self { algorithm, salt, schedule: schedule.ok_or(wrong_length)? })
+        Ok(Self { algorithm, salt, schedule: schedule.ok_or(KeyError::Unavailable { backend })? })
     }
 
     /// The algorithm that the key is for.
@@ -69,40 +80,19 @@ impl Key {
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self.schedule {
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes512(_) => Backend::Vaes512,
             Schedule::Ring(_) => Backend::Ring,
             Schedule::Portable(_) => Backend::Portable,
         }
     }
 
-    pub(crate) fn seal(
-        &self,
-        iv: [u8; IV_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-    ) -> Option<[u8; ICV_LEN]> {
-        match &self.schedule {
-            Schedule::Ring(key) => key.seal(self.nonce(iv), aad, text),
-            Schedule::Portable(key) => key.seal(self.nonce(iv), aad, text),
-        }
-    }
-
-    pub(crate) fn open(
-        &self,
-        iv: [u8; IV_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-        icv: [u8; ICV_LEN],
-    ) -> bool {
-        match &self.schedule {
-            Schedule::Ring(key) => key.open(self.nonce(iv), aad, text, icv),
-            Schedule::Portable(key) => key.open(self.nonce(iv), aad, text, icv),
-        }
-    }
-
-    fn nonce(&self, iv: [u8; IV_LEN]) -> [u8; NONCE_LEN] {
-        let mut nonce = [0; NONCE_LEN];
+    /// Salt and IV (RFC 4106, section 4), and zeros up to a whole block.
+    #[inline]
+    pub(crate) fn nonce(&self, iv: [u8; IV_LEN]) -> [u8; 16] {
+        let mut nonce = [0; 16];
         nonce[..SALT_LEN].copy_from_slice(&self.salt);
-        nonce[SALT_LEN..].copy_from_slice(&iv);
+        nonce[SALT_LEN..][..IV_LEN].copy_from_slice(&iv);
         nonce
     }
 }
@@ -114,20 +104,36 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Keying material of the wrong length.
+/// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyError {
-    /// What the material was meant for.
-    pub algorithm: Algorithm,
-    /// Octets of material given.
-    pub found_len: usize,
+pub enum KeyError {
+    /// Keying material of the wrong length.
+    Length {
+        /// What the material was meant for.
+        algorithm: Algorithm,
+        /// Octets of material given.
+        found_len: usize,
+    },
+    /// A back end that needs instructions that this machine's CPU does not have.
+    Unavailable {
+        /// The back end.
+        backend: Backend,
+    },
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (algorithm, found) = (self.algorithm, self.found_len);
-        let (all, key) = (algorithm.material_len(), algorithm.key_len());
-        write!(f, "{algorithm} takes {all} octets ({key} of key, {SALT_LEN} of salt), not {found}")
+        match *self {
+            Self::Length { algorithm, found_len } => {
+                let (all, key) = (algorithm.material_len(), algorithm.key_len());
+                write!(
+                    f,
+                    "{algorithm} takes {all} octets ({key} of key, {SALT_LEN} of salt), \
+                     not {found_len}"
+                )
+            }
+            Self::Unavailable { backend } => write!(f, "this CPU cannot run the {backend} kernels"),
+        }
     }
 }
 

