@@ -27,6 +27,8 @@ pub fn seal(mut jobs: &mut [SealJob<'_>]) {
         let done = match &job.key.schedule {
             #[cfg(target_arch = "x86_64")]
             Schedule::Vaes512(key) => vaes::run(key, jobs),
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes256(key) => vaes::run(key, jobs),
             Schedule::Ring(key) => {
                 job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
                 1
@@ -50,6 +52,8 @@ pub fn open(mut jobs: &mut [OpenJob<'_>]) {
         let done = match &job.key.schedule {
             #[cfg(target_arch = "x86_64")]
             Schedule::Vaes512(key) => vaes::run(key, jobs),
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes256(key) => vaes::run(key, jobs),
             Schedule::Ring(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
                 1

@@ -17,7 +17,7 @@ use crate::backend::{Backend, portable, ring};
 ///
 /// # What is wiped
 ///
-/// - `Vaes512`: round keys and powers of the GHASH key are zeroed on drop. They are
+/// - `Vaes512`, `Vaes256`: round keys and powers of the GHASH key are zeroed on drop. They are
 ///   expanded where they stay, and what passes through the stack on the way is zeroed, too.
 /// - `Portable`: AES and GHASH keys are zeroed on drop by their crates.
 /// - `Ring`: the crate wipes nothing; on drop the schedule is overwritten in place with that of the
@@ -38,6 +38,8 @@ pub struct Key {
 pub(crate) enum Schedule {
     #[cfg(target_arch = "x86_64")]
     Vaes512(Arc<vaes::Key<vaes::Zmm>>),
+    #[cfg(target_arch = "x86_64")]
+    Vaes256(Arc<vaes::Key<vaes::Ymm>>),
     Ring(Arc<ring::Key>),
     Portable(Arc<portable::Key>),
 }
@@ -58,8 +60,10 @@ impl Key {
         let schedule = match backend {
             #[cfg(target_arch = "x86_64")]
             Backend::Vaes512 => vaes::Key::new(algorithm, key).map(Schedule::Vaes512),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Vaes256 => vaes::Key::new(algorithm, key).map(Schedule::Vaes256),
             #[cfg(not(target_arch = "x86_64"))]
-            Backend::Vaes512 => None,
+            Backend::Vaes512 | Backend::Vaes256 => None,
             Backend::Ring => {
                 ring::Key::new(algorithm, key).map(|key| Schedule::Ring(Arc::new(key)))
             }
@@ -82,6 +86,8 @@ impl Key {
         match self.schedule {
             #[cfg(target_arch = "x86_64")]
             Schedule::Vaes512(_) => Backend::Vaes512,
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes256(_) => Backend::Vaes256,
             Schedule::Ring(_) => Backend::Ring,
             Schedule::Portable(_) => Backend::Portable,
         }

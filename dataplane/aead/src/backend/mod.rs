@@ -16,6 +16,8 @@ pub enum Backend {
     /// Kernels for bursts, on vectors of 512 bits: x86-64 with AVX-512 (F, BW, DQ, VL), BMI2, VAES
     /// and VPCLMULQDQ.
     Vaes512,
+    /// The same kernels on vectors of 256 bits: x86-64 with AVX2, VAES and VPCLMULQDQ.
+    Vaes256,
     /// The `ring` crate: assembly, chosen at run time, one packet at a time.
     Ring,
     /// The `aes-gcm` crate: Rust only. Slower; the oracle that the others are tested against.
@@ -25,7 +27,7 @@ pub enum Backend {
 impl Backend {
     /// Every back end, fastest first. [`Backend::is_available`] tells which of them this machine
     /// can run.
-    pub const ALL: [Self; 3] = [Self::Vaes512, Self::Ring, Self::Portable];
+    pub const ALL: [Self; 4] = [Self::Vaes512, Self::Vaes256, Self::Ring, Self::Portable];
 
     /// The fastest back end that runs on this machine.
     #[must_use]
@@ -39,8 +41,10 @@ impl Backend {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Vaes512 => vaes::is_available::<vaes::Zmm>(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes256 => vaes::is_available::<vaes::Ymm>(),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Vaes512 => false,
+            Self::Vaes512 | Self::Vaes256 => false,
             Self::Ring | Self::Portable => true,
         }
     }
@@ -50,6 +54,7 @@ impl Backend {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Vaes512 => "vaes512",
+            Self::Vaes256 => "vaes256",
             Self::Ring => "ring",
             Self::Portable => "portable",
         }

@@ -15,7 +15,7 @@ fn names_are_parsed_as_printed() {
     }
     assert_eq!(Algorithm::Aes128Gcm16.to_string(), "aes128gcm16");
     assert_eq!(Algorithm::Aes256Gcm16.to_string(), "aes256gcm16");
-    assert_eq!(Backend::ALL.map(Backend::name), ["vaes512", "ring", "portable"]);
+    assert_eq!(Backend::ALL.map(Backend::name), ["vaes512", "vaes256", "ring", "portable"]);
     for name in ["", "AES128GCM16", "aes128gcm", "aes192gcm16", "aes128gcm16 "] {
         assert_eq!(name.parse::<Algorithm>().unwrap_err().to_string(), "unknown name");
         assert!(name.parse::<Backend>().is_err());

@@ -1,11 +1,11 @@
-//! AES-GCM by VAES and VPCLMULQDQ, on vectors of 512 bits.
+//! AES-GCM by VAES and VPCLMULQDQ, on vectors of 512 bits or 256.
 //!
 //! ```text
 //! run        the jobs at the front of a burst that have one shape: algorithm, number of vectors
 //! gcm        Short: a packet of up to four vectors. Long: by groups of four
 //! ghash      products and their reduction
 //! schedule   round keys and powers of H of a key, 512 octets
-//! vector     what these need of a register; zmm, which has it, holds the unsafe code
+//! vector     what these need of a register; zmm and ymm, which have it, hold the unsafe code
 //! ```
 //!
 //! No branch and no address depends on a secret: only on lengths, on the algorithm and the width
@@ -45,8 +45,10 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod vector;
+mod ymm;
 mod zmm;
 
+pub(crate) use self::ymm::Ymm;
 pub(crate) use self::zmm::Zmm;
 
 /// A width of vectors for which there are keys.
@@ -60,6 +62,16 @@ impl Width for Zmm {
     fn key(schedule: &key::Schedule) -> Option<&Key<Self>> {
         match schedule {
             key::Schedule::Vaes512(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl Width for Ymm {
+    #[inline(always)]
+    fn key(schedule: &key::Schedule) -> Option<&Key<Self>> {
+        match schedule {
+            key::Schedule::Vaes256(key) => Some(key),
             _ => None,
         }
     }

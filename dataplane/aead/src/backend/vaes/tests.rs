@@ -8,7 +8,7 @@ use std::mem::{ManuallyDrop, needs_drop};
 use super::gcm::short_vectors;
 use super::schedule::{Expand, Schedule};
 use super::vector::{Block, Vector};
-use super::{Key, Zmm};
+use super::{Key, Ymm, Zmm};
 use crate::Algorithm;
 use crate::tests::back_ends;
 
@@ -18,6 +18,9 @@ macro_rules! for_each_width {
         back_ends();
         if let Some(token) = Zmm::detect() {
             $check::<Zmm>(token);
+        }
+        if let Some(token) = Ymm::detect() {
+            $check::<Ymm>(token);
         }
     };
 }
@@ -124,6 +127,7 @@ fn number_of_vectors_grows_with_the_text_and_its_counter_block() {
         (0..400).filter(|&len| vectors(len) != vectors(len + 1)).collect::<Vec<_>>()
     };
     assert_eq!(ends(&short_vectors::<Zmm>), [48, 112, 176, 240]);
+    assert_eq!(ends(&short_vectors::<Ymm>), [16, 48, 80, 112]);
     assert_eq!([0, 112, 240, 241].map(short_vectors::<Zmm>), [Some(1), Some(2), Some(4), None]);
 }
 
