@@ -111,7 +111,7 @@ pub(super) fn plain(
     // Offsets are below 64. The masks say so to the compiler, which needs no checks then.
     let ip = usize::from(encap.ip) % 32;
     let header = &mut head[ip..ip + IP4_LEN];
-    let sum = encap.ip_sum.plus(ip4(header, encap, inner, octets - ip, id));
+    let sum = ip4(header, encap, inner, octets - ip, id);
     header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
     let gre = usize::from(encap.gre);
     if gre != 0
@@ -159,7 +159,7 @@ pub(super) fn outer_ip(
         return ip6(&mut data[at..], encap, inner, octets, flow_label);
     }
     let header = &mut data[at..at + IP4_LEN];
-    let sum = encap.ip_sum.plus(ip4(header, encap, inner, octets, id));
+    let sum = ip4(header, encap, inner, octets, id);
     if !offloaded {
         header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
     }
@@ -178,8 +178,8 @@ pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u1
     header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// The fields of an IPv4 header that differ from packet to packet, but for the checksum, and their
-/// sum: with that of the template, it makes the checksum.
+/// The fields of an IPv4 header that differ from packet to packet, but for the checksum. Gives the
+/// sum of an outer header: the template's, and these fields.
 #[inline(always)]
 fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, id: u16) -> Sum {
     let (tos, octets) = (outer_tos(encap, inner), length(octets));
@@ -188,7 +188,7 @@ fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, id: u16) 
     header[2..4].copy_from_slice(&octets.to_be_bytes());
     header[4..6].copy_from_slice(&id.to_be_bytes());
     header[6..8].copy_from_slice(&df.to_be_bytes());
-    Sum::default().word(tos.into()).word(octets).word(id).word(df)
+    encap.ip_sum.word(tos.into()).word(octets).word(id).word(df)
 }
 
 fn ip6(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, flow_label: u32) {

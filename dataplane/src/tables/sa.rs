@@ -34,7 +34,7 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// The same with limits that are never reached in place of none, so that each is one comparison.
+    /// The same with limits that are never reached in place of none: each is one comparison then.
     pub(crate) fn or_never(self) -> Self {
         let limit = |limit: u64| if limit == 0 { u64::MAX } else { limit };
         Lifetime { packets: limit(self.packets), octets: limit(self.octets), tsc: limit(self.tsc) }
