@@ -171,7 +171,7 @@ pub fn oracle_sa(from: u8, to: u8, esp: &Esp) -> oracle::Sa {
 }
 
 pub fn key(from: u8, to: u8, esp: &Esp) -> Key {
-    Key::new(esp.algorithm, Backend::Ring, &oracle_sa(from, to, esp).material).unwrap()
+    Key::new(esp.algorithm, Backend::detect(), &oracle_sa(from, to, esp).material).unwrap()
 }
 
 pub fn prefix(address: &str, length: u8) -> Prefix<u32> {
