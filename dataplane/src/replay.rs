@@ -131,6 +131,13 @@ impl ReplayWindow {
         Ok(())
     }
 
+    /// Where in the bitmap the next packets will be marked, most likely; none without a window.
+    #[inline]
+    #[must_use]
+    pub fn newest(&self) -> Option<&u64> {
+        if self.blocks.is_empty() { None } else { self.blocks.get(self.ring(self.highest / BLOCK)) }
+    }
+
     /// The highest number marked so far; 0 before the first.
     #[must_use]
     pub fn highest(&self) -> u64 {

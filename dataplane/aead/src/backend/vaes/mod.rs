@@ -92,6 +92,12 @@ impl<V: Vector> Key<V> {
         V::run(token, Expand { key, schedule: &mut Arc::get_mut(&mut this)?.schedule });
         Some(this)
     }
+
+    /// Asks the CPU to fetch the schedule.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        self.schedule.lines().iter().for_each(zmm::prefetch);
+    }
 }
 
 /// Whether the CPU has the instructions.

@@ -51,6 +51,12 @@ impl Schedule {
         &self.0[POWERS + round]
     }
 
+    /// All of it, by cache lines.
+    #[inline(always)]
+    pub(crate) fn lines(&self) -> &[[Block; 4]] {
+        self.0.as_chunks().0
+    }
+
     fn wipe(&mut self) {
         self.0.zeroize();
     }

@@ -28,6 +28,13 @@ fn mask<const SKIP: usize>(_: Avx512, len: usize) -> __mmask64 {
     up_to_end & (!0 << SKIP)
 }
 
+/// Asks the CPU to fetch a cache line.
+#[inline(always)]
+pub(super) fn prefetch(line: &[Block; 4]) {
+    // SAFETY: a hint, of SSE, which each x86-64 has.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+}
+
 impl Vector for Zmm {
     type Token = Avx512;
 
