@@ -38,9 +38,9 @@ pub enum DropReason {
     IpChecksum,
     /// IPv6 extension headers malformed or too many
     IpExtensionHeader,
-    /// Source address that no host may use: 0/8, loopback, multicast, broadcast
+    /// Source address that no host may use: 0/8, loopback, multicast, broadcast, IPv4-mapped
     MartianSource,
-    /// Destination address that is never forwarded: 0/8, loopback, reserved
+    /// Destination address that is never forwarded: 0/8, loopback, reserved, IPv4-mapped
     MartianDestination,
     /// Underlay packet for another host: the underlay is not transit
     UnderlayTransit,

@@ -1,7 +1,7 @@
 //! The IPv4 header that nearly every packet has: without options, followed by at least the four
 //! octets that tell flows apart. One bounds check, and every field is where it always is.
 //!
-//! This is a shortcut and decides nothing: whatever is not so plain is for [`ip4`](crate::ip4),
+//! This is a shortcut and decides nothing: whatever is not so plain is for [`ip4`],
 //! which knows what is wrong with it.
 
 use crate::bytes::{be16, be32};

@@ -193,9 +193,9 @@ fn a_burst_is_counted_where_packets_are_most() {
     let frames = |case: &crate::case::Case| (case.frames_in(), case.feed(), case.frames_out());
     assert_eq!(frames(&case("--mode encrypt --size 64")), (1, 128, 1));
     assert_eq!(frames(&case("--mode fragment")), (1, 128, 2));
-    assert_eq!(frames(&case("--mode reassemble")), (2, 128, 1));
+    assert_eq!(frames(&case("--mode reassemble")), (2, 64, 1));
     assert_eq!(frames(&case("--mode reassemble --size 9000 --burst 4")), (7, 1, 1));
-    assert_eq!(frames(&case("--mode replicate --size 64")), (1, 32, 8));
+    assert_eq!(frames(&case("--mode replicate --size 64")), (1, 16, 8));
     assert_eq!(frames(&case("--mode replicate --size 64 --peers 1000")), (1, 1, 1000));
 }
 

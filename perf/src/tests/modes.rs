@@ -54,7 +54,7 @@ fn packets_arrive_as_they_were_sent() {
 #[test]
 fn encrypted_packets_are_numbered_and_hidden() {
     let _alone = alone();
-    let case = case("--mode encrypt --size 200 --peers 2 --flows 2");
+    let case = case("--mode encrypt --size 200 --peers 2 --flows 2 --burst 256");
     let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
     let mut last = BTreeMap::new();
     let zeros_to_15: Vec<u8> = (0..16).collect();
@@ -100,7 +100,8 @@ fn opened(case: &Case, frame: &Mbuf) -> (u32, Vec<u8>) {
 fn a_hub_passes_packets_to_another_peer() {
     let _alone = alone();
     for (peers, flows) in [(1, 4), (3, 7)] {
-        let case = case(&format!("--mode hub --size 200 --peers {peers} --flows {flows}"));
+        let case =
+            case(&format!("--mode hub --burst 256 --size 200 --peers {peers} --flows {flows}"));
         let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
         let frames = watched.burst().1.remove(0);
         assert_eq!(frames.len(), 256);
@@ -118,7 +119,7 @@ fn a_hub_passes_packets_to_another_peer() {
 #[test]
 fn fragments_are_cut_before_they_are_sealed() {
     let _alone = alone();
-    let case = case("--mode fragment --peers 2 --flows 2");
+    let case = case("--mode fragment --peers 2 --flows 2 --burst 256");
     let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
     let (fed, mut frames) = watched.burst();
     let frames = frames.remove(0);
@@ -140,7 +141,7 @@ fn fragments_are_cut_before_they_are_sealed() {
 #[test]
 fn every_peer_gets_a_copy() {
     let _alone = alone();
-    let case = case("--mode replicate --size 200 --peers 5 --flows 3");
+    let case = case("--mode replicate --size 200 --peers 5 --flows 3 --burst 256");
     let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
     let (fed, mut frames) = watched.burst();
     let frames = frames.remove(0);
@@ -159,7 +160,7 @@ fn every_peer_gets_a_copy() {
 #[test]
 fn both_ways_at_once() {
     let _alone = alone();
-    let case = case("--mode bidirectional --size 200 --peers 3 --flows 7");
+    let case = case("--mode bidirectional --size 200 --peers 3 --flows 7 --burst 256");
     let mut watched = Watched::new(Eal::for_tests(), &case).unwrap();
     let (fed, frames) = watched.burst();
     assert_eq!((fed.packets, fed.octets), (512, 512 * 200));

@@ -140,7 +140,8 @@ fn hostile_martian_source_0_multicast_loopback() {
         target.assert_inner_dropped(&packet, "martian_source");
         Target::new(&Link::ipsec()).assert_inner_dropped(&packet, "selector_mismatch");
     }
-    for source in ["::", "::1", "ff02::1"] {
+    // The last one stands for IPv4 within a host; on the wire it would be taken for 10.1.0.10.
+    for source in ["::", "::1", "ff02::1", "::ffff:10.1.0.10"] {
         let packet = Ip::new(source, "fd00:2::a", UDP).packet(&udp(1, 2, b""));
         assert_host_dropped(std::slice::from_ref(&packet), "martian_source");
         Target::new(&Link::dmvpn()).assert_inner_dropped(&packet, "martian_source");
@@ -154,6 +155,9 @@ fn hostile_martian_destination() {
         assert_host_dropped(std::slice::from_ref(&packet), "martian_destination");
         Target::new(&Link::dmvpn()).assert_inner_dropped(&packet, "martian_destination");
     }
+    let packet = Ip::new("fd00:1::a", "::ffff:10.2.0.10", UDP).packet(&udp(1, 2, b""));
+    assert_host_dropped(std::slice::from_ref(&packet), "martian_destination");
+    Target::new(&Link::dmvpn()).assert_inner_dropped(&packet, "martian_destination");
 }
 
 #[test]
