@@ -31,6 +31,16 @@ impl Aad {
         Self { block: [s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3, 0, 0, 0, 0], len: 12 }
     }
 
+    /// [`Aad::esn`] if there is a high half of the sequence number, else [`Aad::esp`].
+    #[must_use]
+    #[inline]
+    pub const fn new(spi: u32, seq_hi: Option<u32>, seq_lo: u32) -> Self {
+        match seq_hi {
+            Some(seq_hi) => Self::esn(spi, seq_hi, seq_lo),
+            None => Self::esp(spi, seq_lo),
+        }
+    }
+
     /// The octets in the order in which they are authenticated.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

@@ -371,7 +371,7 @@ fn job<'a>(packet: &'a mut Packet, sequence: u64, sa: &'a InboundSa) -> Option<O
     let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
     let iv = *header[8..].first_chunk()?;
     let (high, low) = halves(sequence);
-    let aad = if sa.esn { Aad::esn(sa.spi, high, low) } else { Aad::esp(sa.spi, low) };
+    let aad = Aad::new(sa.spi, sa.esn.then_some(high), low);
     Some(OpenJob::new(&sa.key, iv, aad, buffer))
 }
 

@@ -120,11 +120,7 @@ fn job<'a>(packet: &'a mut Packet, slot: u32, sas: &'a SaTable) -> Option<SealJo
     if spi != sa.spi {
         return None;
     }
-    let aad = if sa.esn {
-        Aad::esn(spi, packet.meta.sequence_high, sequence)
-    } else {
-        Aad::esp(spi, sequence)
-    };
+    let aad = Aad::new(spi, sa.esn.then_some(packet.meta.sequence_high), sequence);
     let job = SealJob::new(&sa.key, iv, aad, buffer).ok()?;
     packet.meta.sa = slot;
     Some(job)

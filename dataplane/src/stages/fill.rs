@@ -5,6 +5,7 @@ use wire::checksum::{self, Sum};
 use wire::esp;
 
 use crate::packet::Packet;
+use crate::stages::rewrite::halves;
 use crate::tables::encap::{ESP_IV, ESP_TRAILER, Encap, ICV};
 
 /// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
@@ -121,21 +122,24 @@ pub(super) fn plain(
     }
     if encap.esp != 0 {
         let at = usize::from(encap.esp) % 48;
-        let [_, _, _, _, low @ ..] = sealing.sequence.to_be_bytes();
-        head[at + 4..at + 8].copy_from_slice(&low);
-        head[at + 8..at + 16].copy_from_slice(&sealing.iv.to_be_bytes());
+        numbers(&mut head[at..at + ESP_IV], sealing);
     }
     true
 }
 
-/// ESP: low half of the sequence number, and the IV; the length of UDP in front of it.
+/// Low half of the sequence number, and the IV, of an ESP header with its IV.
+#[inline(always)]
+fn numbers(header: &mut [u8], sealing: Sealing) {
+    let (_, low) = halves(sealing.sequence);
+    header[4..8].copy_from_slice(&low.to_be_bytes());
+    header[8..].copy_from_slice(&sealing.iv.to_be_bytes());
+}
+
+/// ESP: what numbers the packet; the length of UDP in front of it.
 #[inline(always)]
 pub(super) fn esp(data: &mut [u8], encap: &Encap, sealing: Sealing) {
     let at = usize::from(encap.esp);
-    let header = &mut data[at..at + ESP_IV];
-    let [_, _, _, _, low @ ..] = sealing.sequence.to_be_bytes();
-    header[4..8].copy_from_slice(&low);
-    header[8..].copy_from_slice(&sealing.iv.to_be_bytes());
+    numbers(&mut data[at..at + ESP_IV], sealing);
     if encap.udp != 0 {
         // The checksum stays zero (RFC 3948 section 2.1).
         let udp = usize::from(encap.udp);

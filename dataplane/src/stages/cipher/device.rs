@@ -50,10 +50,7 @@ impl<'a> Op<'a> {
             return None;
         }
         let low = u32::from_be_bytes(*header[4..].first_chunk()?);
-        let aad = match high {
-            Some(high) => Aad::esn(spi, high, low),
-            None => Aad::esp(spi, low),
-        };
+        let aad = Aad::new(spi, high, low);
         let text = esp + ESP_IV..data.len().checked_sub(ICV_LEN)?;
         Some(Op { key, nonce: key.nonce(*header[8..].first_chunk()?), aad, text })
     }

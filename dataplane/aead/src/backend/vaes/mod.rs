@@ -23,8 +23,9 @@
 //! - two packets in lockstep, their rounds interleaved: 35 and 37; four: 43, for want of registers;
 //! - GHASH of a packet behind the AES of the next one: 36 and 36. Between the groups of a long
 //!   packet the same is worth 45 of 309 cycles at 1424 octets, and there it is kept;
-//! - keys prefetched, by the job or some jobs ahead: nothing with 1000 keys, which the second
-//!   level cache holds, and next to nothing with 10 000, where the bandwidth of the third counts;
+//! - keys prefetched here, by the job or some jobs ahead: nothing with 1000 keys, which the second
+//!   level cache holds, and next to nothing with 10 000, where the bandwidth of the third counts.
+//!   A stage that fetches all that a burst needs of its SAs has [`Key::prefetch`] for their keys;
 //! - each lane another packet: as fast with one key and equal lengths only, and round keys would
 //!   have to be put together lane by lane.
 
