@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
+use dataplane::ip::is_plain_v4;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, PcapError};
@@ -240,8 +241,7 @@ fn ipv4_packet(octets: &[u8], cut: bool) -> Result<&[u8], LeftOut> {
     if dst.is_multicast() || dst.is_broadcast() {
         return Err(LeftOut::Multicast);
     }
-    let unusable = |first: u8| first == 0 || first == 127 || first >= 224;
-    if unusable(src.octets()[0]) || unusable(dst.octets()[0]) {
+    if !is_plain_v4(src.to_bits()) || !is_plain_v4(dst.to_bits()) {
         return Err(LeftOut::Unroutable);
     }
     if packet.ttl() < HOPS_MIN {

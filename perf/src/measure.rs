@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::{panic, thread};
 
@@ -141,7 +142,8 @@ fn turn_max(case: &Case) -> Duration {
 /// machine that is busy with other work may need.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn ticks(eal: &Eal, duration: Duration) -> u64 {
+/// TSC ticks in a time.
+pub(crate) fn ticks(eal: &Eal, duration: Duration) -> u64 {
     let ticks = duration.as_nanos() * u128::from(eal.tsc_hz()) / 1_000_000_000;
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
@@ -245,7 +247,8 @@ pub(crate) fn tx_counters(setup: &Setup) -> Vec<Arc<StageCounters>> {
     places.map(counters).collect()
 }
 
-fn sent(tx: &[Arc<StageCounters>]) -> u64 {
+/// Frames that they have counted.
+pub(crate) fn sent(tx: &[Arc<StageCounters>]) -> u64 {
     tx.iter().map(|counters| counters.packets.value()).sum()
 }
 
@@ -263,12 +266,20 @@ fn run_threads(eal: &Eal, setup: &mut Setup, traffic: &Traffic<'_>) -> Result<Ve
         let threads = members.map(|(((worker, link), program), sources)| {
             scope.spawn(move || run_core(eal, program, (worker, link), sources, traffic))
         });
-        let threads: Vec<_> = threads.collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
-        };
-        threads.into_iter().map(join).collect()
+        join_all(threads)
     })
+}
+
+/// Starts all threads, and waits for all; a panic of one goes on here.
+pub(crate) fn join_all<'scope, T>(
+    threads: impl Iterator<Item = ScopedJoinHandle<'scope, Result<T, Error>>>,
+) -> Result<Vec<T>, Error> {
+    // Each waits for the others to start: none may be joined before all are there.
+    let threads: Vec<_> = threads.collect();
+    let join = |thread: ScopedJoinHandle<'_, _>| {
+        thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+    };
+    threads.into_iter().map(join).collect()
 }
 
 fn run_core(

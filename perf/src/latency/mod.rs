@@ -22,8 +22,8 @@ mod sink;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
-use std::{panic, thread};
 
 use dataplane::engine::plan::Plan;
 use dataplane::engine::worker::Worker;
@@ -38,6 +38,7 @@ use crate::case::Case;
 use crate::drops::DropCounters;
 use crate::error::Error;
 use crate::gateway::{Setup, port_config, ring_pair};
+use crate::measure::{join_all, ticks};
 
 /// What is known of latency so far.
 #[derive(Debug, Clone)]
@@ -164,11 +165,7 @@ impl Bench {
                 let (shared, core) = (&shared, usize::from(program.core.0));
                 scope.spawn(move || shared.run_core(eal, core, member, worker))
             });
-            let threads: Vec<_> = threads.collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
-            };
-            threads.into_iter().map(join).collect::<Result<Vec<()>, Error>>()
+            join_all(threads)
         });
         drops.read().refuse(case)?;
         result?;
@@ -222,7 +219,7 @@ impl<'a> Shared<'a> {
         let hz = eal.tsc_hz();
         let ways = case.mode.ways().len();
         let pps = lock(so_far).offered_pps / ways as f64;
-        let clock = Clock::new(threads, ticks(hz, WAKE_UP));
+        let clock = Clock::new(threads, ticks(eal, WAKE_UP));
         let start = clock.now();
         // Packets of two ways are due in turns.
         let apart = hz as f64 / pps / ways as f64;
@@ -232,8 +229,8 @@ impl<'a> Shared<'a> {
             clock,
             schedules: (0..ways).map(schedule).collect(),
             start,
-            duration: ticks(hz, duration + WARM_UP),
-            patience: ticks(hz, PATIENCE),
+            duration: ticks(eal, duration + WARM_UP),
+            patience: ticks(eal, PATIENCE),
             stock: if threads > 1 { STOCK_THREADS } else { STOCK },
             frames_out: case.frames_out() as u64,
             expected: AtomicU64::new(0),
@@ -342,11 +339,6 @@ impl<'a> Shared<'a> {
             received => Err(Error::Lost { case, expected, received }),
         }
     }
-}
-
-fn ticks(hz: u64, duration: Duration) -> u64 {
-    let ticks = duration.as_nanos() * u128::from(hz) / 1_000_000_000;
-    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// A panic of another thread while it held the lock leaves what it guards as it was.

@@ -82,9 +82,8 @@ impl Traffic {
         if drops.is_empty() {
             return "none".to_owned();
         }
-        let line =
-            |((stage, reason), count): (_, &u64)| format!("  {stage:<16}{reason:<24}{count:>12}\n");
-        drops.iter().map(|((stage, reason), count)| line(((*stage, *reason), count))).collect()
+        let line = |((stage, reason), count)| format!("  {stage:<16}{reason:<24}{count:>12}\n");
+        drops.into_iter().map(line).collect()
     }
 
     /// Percentiles so far; none without a load.

@@ -11,7 +11,7 @@ use dataplane::engine::worker::WorkerStatus;
 use crate::case::Case;
 use crate::drops::DropCounters;
 use crate::gateway::Setup;
-use crate::measure::tx_counters;
+use crate::measure::{sent, tx_counters};
 use crate::report::text_table;
 
 /// Counters of a set-up whose workers have been given to threads.
@@ -78,7 +78,7 @@ impl Watch {
             at: Instant::now(),
             stages,
             busy_cycles: self.status.iter().map(|status| status.busy_cycles.value()).collect(),
-            sent: self.tx.iter().map(|counters| counters.packets.value()).sum(),
+            sent: sent(&self.tx),
         }
     }
 
