@@ -12,16 +12,7 @@ config() {
     # Behind the last key of [pipeline], which has the cores.
     raw_peer_config | sed "s/^cores = .*/&\\ncrypto = \"$1\"/"
     conf_profile peer "$3" "$2" $esn
-    cat <<TOML
-
-[[tunnel]]
-name = "gre"
-mode = "gre"
-source = "wan"
-remote = "198.51.100.2"
-key = 7
-protection = "peer"
-TOML
+    conf_gre gre 198.51.100.2 'key = 7' 'protection = "peer"'
     conf_sa peer out 198.51.100.2 0x3001 out.key
     conf_sa peer in 198.51.100.2 0x3002 in.key
     conf_route 10.2.0.0/24 gre

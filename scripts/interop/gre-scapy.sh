@@ -7,17 +7,7 @@ set -uo pipefail
 
 config() {
     raw_peer_config
-    cat <<TOML
-
-[[tunnel]]
-name = "gre"
-mode = "gre"
-source = "wan"
-remote = "198.51.100.2"
-key = 7
-checksum = true
-sequence = "ordered"
-TOML
+    conf_gre gre 198.51.100.2 'key = 7' 'checksum = true' 'sequence = "ordered"'
     conf_route 10.2.0.0/24 gre
 }
 

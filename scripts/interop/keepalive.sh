@@ -119,16 +119,7 @@ two_gateways() {
 
 raw_config() {
     raw_peer_config
-    cat <<'TOML'
-
-[[tunnel]]
-name = "gre"
-mode = "gre"
-source = "wan"
-remote = "198.51.100.2"
-key = 7
-keepalive = { period = "1s", retries = 3 }
-TOML
+    conf_gre gre 198.51.100.2 'key = 7' 'keepalive = { period = "1s", retries = 3 }'
 }
 
 ignored() {

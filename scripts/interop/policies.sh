@@ -16,9 +16,7 @@ network() {
 
 # NAME KEY PREFIX [LINE...]
 policy_tunnel() {
-    printf '\n[[tunnel]]\nname = "%s"\nmode = "gre"\nsource = "wan"\n' "$1"
-    printf 'remote = "198.51.100.2"\nkey = %s\n' "$2"
-    [ $# = 3 ] || printf '%s\n' "${@:4}"
+    conf_gre "$1" 198.51.100.2 "key = $2" "${@:4}"
     conf_route "$3" "$1"
 }
 

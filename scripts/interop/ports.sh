@@ -12,10 +12,6 @@ any_port() {
     printf 'addresses = ["%s"]\n%s\n' "$4" "${5-}"
 }
 
-clear_tunnel() {
-    printf '\n[[tunnel]]\nname = "gre"\nmode = "gre"\nsource = "wan"\nremote = "%s"\n' "$1"
-}
-
 # Both gateways are in one namespace: abstract sockets are those of a namespace.
 #   kernel 10.1.0.10 --- tap-a a ===== b lan0 --- b-host 10.2.0.10
 joined_net() {
@@ -33,7 +29,7 @@ joined_config() {
         conf_system a "$core" "$(gateway_socket a)"
         any_port wan "$1" underlay 198.51.100.1/24
         any_port lan net_tap0,iface=tap-a overlay 10.1.0.1/24
-        clear_tunnel 198.51.100.2
+        conf_gre gre 198.51.100.2
         conf_route 10.2.0.0/24 gre
     } | gateway_write a
     gateway_core 1
@@ -41,7 +37,7 @@ joined_config() {
         conf_system b "$core" "$(gateway_socket b)"
         any_port wan "$2" underlay 198.51.100.2/24
         conf_port lan 1 lan0 overlay 10.2.0.1/24
-        clear_tunnel 198.51.100.1
+        conf_gre gre 198.51.100.1
         conf_route 10.1.0.0/24 gre
     } | gateway_write b
 }
@@ -98,7 +94,7 @@ replay_config() {
         10.1.0.1/24 'neighbors = [{ address = "10.1.0.10", mac = "02:00:00:00:01:0a" }]'
     any_port ring net_ring0 overlay 10.3.0.1/24
     any_port null net_null0,no-rx=1 overlay 10.4.0.1/24
-    clear_tunnel 198.51.100.2
+    conf_gre gre 198.51.100.2
     conf_route 10.2.0.0/24 gre
 }
 

@@ -6,6 +6,7 @@
 #   conf_port NAME NUMBER IFACE ROLE ADDRESSES [GATEWAYS]    lists are separated by commas
 #   conf_profile NAME MODE ALGORITHM ESN
 #   conf_sa PROFILE DIRECTION REMOTE SPI KEY_FILE [LINE]     LINE: one more, as it is
+#   conf_gre NAME REMOTE [LINE...]                           from the port wan; LINE: as it is
 #   conf_policy PORT SRC DST PROTO ACTION [PROFILE REMOTE]
 #   conf_route PREFIX VIA
 
@@ -72,6 +73,11 @@ spi = $4
 key_file = "$5"
 ${6-}
 TOML
+}
+
+conf_gre() {
+    printf '\n[[tunnel]]\nname = "%s"\nmode = "gre"\nsource = "wan"\nremote = "%s"\n' "$1" "$2"
+    [ $# = 2 ] || printf '%s\n' "${@:3}"
 }
 
 conf_policy() {

@@ -62,10 +62,7 @@ pair_sas() {
 # A point-to-point tunnel with routes for both families: SELF PEER REMOTE [LINE...].
 pair_tunnel() {
     local self=$1 peer=$2
-    printf '\n[[tunnel]]\nname = "gre"\nmode = "gre"\nsource = "wan"\nremote = "%s"\n' "$3"
-    printf 'mtu = 1400\n'
-    shift 3
-    [ $# = 0 ] || printf '%s\n' "$@"
+    conf_gre gre "$3" 'mtu = 1400' "${@:4}"
     conf_route "${lan4[$peer]}.0/24" gre
     conf_route "${lan6[$peer]}:/64" gre
 }

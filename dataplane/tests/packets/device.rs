@@ -7,8 +7,6 @@ mod mixed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aead::Algorithm;
-use dataplane::tables::sa::SaMode;
 use dpdk::crypto::{CryptoConfig, CryptoDevice, CryptoQueue};
 use dpdk::{Eal, Error};
 
@@ -88,14 +86,7 @@ fn pair(link: &Link) -> Vec<Site> {
 fn devices_and_the_oracle_agree_in_every_mode() {
     for driver in DRIVERS {
         for bits in 0..16u8 {
-            let bit = |n: u8| bits & 1 << n != 0;
-            let esp = Esp {
-                mode: if bit(0) { SaMode::Tunnel } else { SaMode::Transport },
-                esn: bit(1),
-                algorithm: if bit(2) { Algorithm::Aes128Gcm16 } else { Algorithm::Aes256Gcm16 },
-                udp: bit(3),
-                ..Esp::TRANSPORT
-            };
+            let esp = Esp::combination(bits);
             let link = Link { esp: Some(esp), ..Link::dmvpn() };
             let sites = pair(&link);
             let Some(mut lab) = lab(driver, &ONE_CORE, DESCRIPTORS, sites, Software::Wrong) else {

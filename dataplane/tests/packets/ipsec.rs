@@ -1,7 +1,6 @@
 //! ESP: transport, tunnel, alone, in UDP, with and without ESN, each checked by an independent
 //! implementation.
 
-use aead::Algorithm;
 use dataplane::tables::encap::GreSpec;
 use dataplane::tables::sa::SaMode;
 
@@ -80,13 +79,7 @@ fn every_combination_of_mode_esn_cipher_nat_and_family() {
     let mut count = 0;
     for bits in 0..64u8 {
         let bit = |n: u8| bits & 1 << n != 0;
-        let esp = Esp {
-            mode: if bit(0) { SaMode::Tunnel } else { SaMode::Transport },
-            esn: bit(1),
-            algorithm: if bit(2) { Algorithm::Aes128Gcm16 } else { Algorithm::Aes256Gcm16 },
-            udp: bit(3),
-            ..Esp::TRANSPORT
-        };
+        let esp = Esp::combination(bits);
         let gre = Some(GreSpec { key: Some(42), checksum: bit(0), sequence: bit(1) });
         let link = Link { gre, esp: Some(esp), underlay_v6: bit(4), ..Link::default() };
         let ends = if bit(5) { ("fd00:1::a", "fd00:2::a") } else { ("10.1.0.10", "10.2.0.10") };

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use aead::{Algorithm, Backend, Key};
+use aead::{Backend, Key};
 use dataplane::counters::{SaCounters, traffic};
 use dataplane::drops::DropReason;
 use dataplane::packet::NONE;
@@ -15,7 +15,6 @@ use dataplane::replay::ReplayWindow;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
 use dataplane::tables::fib::{Fib4, Fib6, Next, Prefix};
 use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
-use dataplane::tables::sa::{Lifetime, SaMode};
 use dataplane::tables::{
     Adjacency, DeviceKey, Encap, EncapSpec, Fib, InboundSa, Interface, Interfaces, L2Rewrite,
     MulticastRule, OutboundSa, Peer, Policy, Protection, Replica, ReplicationList, Role, SaTable,
@@ -24,6 +23,7 @@ use dataplane::tables::{
 use dpdk::crypto::{CryptoDevice, Direction};
 use wire::MacAddr;
 
+use super::esp::Esp;
 use super::frame::frame;
 use super::gateway::{LAN, WAN};
 use super::oracle;
@@ -41,32 +41,6 @@ pub const GROUPS: (Ipv4Addr, Ipv4Addr) =
     (Ipv4Addr::new(239, 0, 0, 0), Ipv4Addr::new(239, 255, 255, 255));
 /// Most cores of a gateway: shards of its counters.
 const CORES_MAX: usize = 8;
-
-/// How ESP is done between two gateways.
-#[derive(Debug, Clone, Copy)]
-pub struct Esp {
-    pub mode: SaMode,
-    pub esn: bool,
-    pub algorithm: Algorithm,
-    pub udp: bool,
-    /// Last sequence number already used, and the right edge of the windows.
-    pub start: u64,
-    pub window: u32,
-    pub lifetime: Lifetime,
-}
-
-impl Esp {
-    pub const TRANSPORT: Esp = Esp {
-        mode: SaMode::Transport,
-        esn: true,
-        algorithm: Algorithm::Aes256Gcm16,
-        udp: false,
-        start: 0,
-        window: 1024,
-        lifetime: Lifetime { packets: 0, octets: 0, tsc: 0 },
-    };
-    pub const TUNNEL: Esp = Esp { mode: SaMode::Tunnel, ..Esp::TRANSPORT };
-}
 
 /// What is between two gateways.
 #[derive(Debug, Clone)]
