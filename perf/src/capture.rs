@@ -261,7 +261,10 @@ fn ipv6_packet(octets: &[u8], cut: bool) -> Result<&[u8], LeftOut> {
         return Err(LeftOut::Multicast);
     }
     let unusable = |address: std::net::Ipv6Addr| {
-        address.is_unspecified() || address.is_loopback() || address.is_multicast()
+        address.is_unspecified()
+            || address.is_loopback()
+            || address.is_multicast()
+            || address.to_ipv4_mapped().is_some()
     };
     if unusable(src) || unusable(dst) || src.is_unicast_link_local() || dst.is_unicast_link_local()
     {
@@ -401,6 +404,17 @@ pub(crate) mod tests {
              2 to a group or broadcast, 1 with no hop left, \
              2 between addresses that are not routed"
         );
+    }
+
+    /// The gateway takes them for martians, so in the bench they would be drops.
+    #[test]
+    fn mapped_addresses_are_left_out() {
+        let frames =
+            [ethernet(0x86dd, &v6("2001:db8::2")), ethernet(0x86dd, &v6("::ffff:1.2.3.4"))];
+        let file = TempFile::new("mapped.pcap", &pcap(&frames));
+        let capture = Capture::read(&file.0).unwrap();
+        assert_eq!(capture.packets().len(), 1);
+        assert!(capture.to_string().ends_with("1 between addresses that are not routed"));
     }
 
     #[test]
