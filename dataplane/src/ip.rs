@@ -130,7 +130,7 @@ impl IpFacts {
     #[inline(always)]
     pub fn martian(&self) -> Option<DropReason> {
         let martian = if self.src.is_v4() {
-            if is_plain_v4(self.src.v4_bits()) && is_plain_v4(self.dst.v4_bits()) {
+            if is_plain_v4(self.src.v4_bits()) & is_plain_v4(self.dst.v4_bits()) {
                 return None;
             }
             (martian_v4_source(self.src.v4_bits()), martian_v4_destination(self.dst.v4_bits()))
@@ -164,9 +164,20 @@ pub fn check_v4(data: &[u8], checksum_good: bool) -> Result<ip4::Packet<&[u8]>, 
 /// Unicast outside of 0/8 and loopback: nearly every address. No martian is.
 #[inline(always)]
 pub fn is_plain_v4(bits: u32) -> bool {
-    let first = bits >> 24;
-    first.wrapping_sub(1) < 0xdf && first != 127
+    let [first, ..] = bits.to_be_bytes();
+    PLAIN_V4[usize::from(first)]
 }
+
+/// By the first octet, since a look into a table is cheaper than the comparisons.
+static PLAIN_V4: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut first = 1;
+    while first < 0xe0 {
+        plain[first] = first != 127;
+        first += 1;
+    }
+    plain
+};
 
 /// 0/8, loopback, multicast and the limited broadcast address.
 #[inline]

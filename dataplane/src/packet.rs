@@ -181,6 +181,8 @@ impl Flags {
     pub const UDP_ENCAPSULATED: Flags = Flags(32);
     /// A complete Ethernet frame of the control thread, to be sent as it is.
     pub const FRAME: Flags = Flags(64);
+    /// Larger than `meta.mtu`, but not to be fragmented before it is sealed.
+    pub const OVERSIZE: Flags = Flags(128);
 
     /// Whether all of `other` are in this set.
     #[inline]

@@ -100,7 +100,7 @@ impl ReplayWindow {
     ///
     /// # Errors
     /// [`ReplayError`]; nothing has been authenticated, so it says nothing about the peer.
-    #[inline]
+    #[inline(always)]
     pub fn check(&self, seq_lo: u32) -> Result<u64, ReplayError> {
         if self.size == 0 {
             return Ok(seq_lo.into());
@@ -147,7 +147,7 @@ impl ReplayWindow {
     /// The full number of Appendix A2.2: the smallest one with this low half that is not left of
     /// the window. The RFC compares halves in two cases; the distance from the left edge, modulo
     /// 2^32, says the same.
-    #[inline]
+    #[inline(always)]
     fn extend(&self, seq_lo: u32) -> Result<u64, ReplayError> {
         let (left, left_below_0) = self.highest.overflowing_sub(self.size - 1);
         #[expect(clippy::cast_possible_truncation, reason = "distances are modulo 2^32")]
@@ -160,7 +160,7 @@ impl ReplayWindow {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn admit(&self, seq: u64) -> Result<(), ReplayError> {
         if seq == 0 {
             return Err(ReplayError::Zero);

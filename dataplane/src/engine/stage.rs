@@ -100,13 +100,15 @@ impl Outputs {
     /// there, in order. A burst that stays together, as most do, is handed on as it is: its
     /// packets are not moved.
     #[inline]
-    pub fn sort(
+    pub fn sort<V: Into<Verdict>>(
         &mut self,
         burst: &mut Vec<Packet>,
-        mut decide: impl FnMut(&mut Packet) -> Result<usize, DropReason>,
+        mut decide: impl FnMut(&mut Packet) -> V,
     ) {
-        self.verdicts.clear();
-        self.verdicts.extend(burst.iter_mut().map(|packet| Verdict::of(decide(packet))));
+        self.verdicts.resize(burst.len(), Verdict(0));
+        for (packet, verdict) in burst.iter_mut().zip(&mut self.verdicts) {
+            *verdict = decide(packet).into();
+        }
         self.hand_on(burst);
     }
 
@@ -114,12 +116,12 @@ impl Outputs {
     /// packets before those in front of them are decided, so that it can fetch what `decide` will
     /// look at. Both get `state`.
     #[inline]
-    pub fn sort_ahead<S>(
+    pub fn sort_ahead<S, V: Into<Verdict>>(
         &mut self,
         burst: &mut Vec<Packet>,
         state: &mut S,
         mut ahead: impl FnMut(&S, &[Packet]),
-        mut decide: impl FnMut(&mut S, &mut Packet) -> Result<usize, DropReason>,
+        mut decide: impl FnMut(&mut S, &mut Packet) -> V,
     ) {
         self.verdicts.clear();
         ahead(state, &burst[..burst.len().min(AHEAD)]);
@@ -127,7 +129,7 @@ impl Outputs {
         while !rest.is_empty() {
             let (block, later) = rest.split_at_mut(rest.len().min(AHEAD));
             ahead(state, &later[..later.len().min(AHEAD)]);
-            self.verdicts.extend(block.iter_mut().map(|p| Verdict::of(decide(state, p))));
+            self.verdicts.extend(block.iter_mut().map(|packet| decide(state, packet).into()));
             rest = later;
         }
         self.hand_on(burst);
@@ -224,25 +226,24 @@ impl Outputs {
     }
 }
 
-/// An output or the reason of a drop, in one octet, so that a burst's are compared at once.
+/// What becomes of a packet: an output or the reason of a drop, in one octet, so that a burst's are
+/// compared at once. Most code has a `Result` for that; where each packet passes, a verdict is what
+/// needs no conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Verdict(u8);
+pub struct Verdict(u8);
 
 impl Verdict {
     /// Verdicts from here on are drops.
     #[expect(clippy::cast_possible_truncation, reason = "asserted below")]
     const DROPS: u8 = OUTPUTS_MAX as u8;
 
+    /// It goes on by this output.
     #[inline(always)]
+    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "outputs are below OUTPUTS_MAX")]
-    fn of(decided: Result<usize, DropReason>) -> Self {
-        match decided {
-            Ok(output) => {
-                debug_assert!(output < OUTPUTS_MAX);
-                Verdict(output as u8)
-            }
-            Err(reason) => Verdict(Self::DROPS + reason as u8),
-        }
+    pub fn output(output: usize) -> Self {
+        debug_assert!(output < OUTPUTS_MAX);
+        Verdict(output as u8)
     }
 
     #[inline(always)]
@@ -250,6 +251,16 @@ impl Verdict {
         match self.0.checked_sub(Self::DROPS) {
             None => Ok(self.0.into()),
             Some(reason) => Err(DropReason::from_repr(reason).unwrap_or(DropReason::Unhandled)),
+        }
+    }
+}
+
+impl From<Result<usize, DropReason>> for Verdict {
+    #[inline(always)]
+    fn from(decided: Result<usize, DropReason>) -> Self {
+        match decided {
+            Ok(output) => Verdict::output(output),
+            Err(reason) => Verdict(Self::DROPS + reason as u8),
         }
     }
 }

@@ -15,7 +15,7 @@ use wire::eth::{self, EtherType};
 use wire::{IpProto, MacAddr, flow, plain, vlan};
 
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage};
+use crate::engine::stage::{self, Context, Outputs, Stage};
 use crate::engine::topology::output::classify;
 use crate::ip::{IpFacts, check_v4, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
@@ -42,7 +42,7 @@ impl Stage for Classify {
         let mut arrival = Arrival::default();
         out.sort(input, |packet| match plain(context, &mut arrival, packet) {
             Some(decided) => decided,
-            None => frame(context, packet),
+            None => frame(context, packet).into(),
         });
     }
 }
@@ -53,6 +53,7 @@ struct Arrival<'a> {
     port: u16,
     /// The untagged interface of the port.
     interface: Option<&'a Interface>,
+    /// Its MAC address, by [`leading_mac`].
     mac: u64,
 }
 
@@ -69,7 +70,13 @@ impl<'a> Arrival<'a> {
 }
 
 fn mac_bits([a, b, c, d, e, f]: [u8; 6]) -> u64 {
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    leading_mac(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+}
+
+/// The first six of eight octets, and nothing of the others.
+#[inline(always)]
+fn leading_mac(octets: u64) -> u64 {
+    octets << 16
 }
 
 /// Decides about a frame as nearly all are: in one piece, untagged, to the port's own MAC address,
@@ -80,39 +87,44 @@ fn plain<'a>(
     context: &Context<'a>,
     arrival: &mut Arrival<'a>,
     packet: &mut Packet,
-) -> Option<Result<usize, DropReason>> {
-    const TO_US: u64 = 0xffff_ffff_ffff;
+) -> Option<stage::Verdict> {
     const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
     let tables = context.tables;
     let interface = arrival.at(tables, packet.meta.port)?;
     let data = packet.mbuf.data();
     let link = data.first_chunk::<{ eth::HEADER_LEN }>()?;
-    let to_us = u64::from_le_bytes(*link.first_chunk()?) & TO_US == arrival.mac;
+    let to_us = leading_mac(u64::from_le_bytes(*link.first_chunk()?)) == arrival.mac;
     let untagged = packet.mbuf.vlan_stripped().is_none();
     if !to_us || !untagged || link[12..] != IPV4 || !packet.mbuf.is_contiguous() {
         return None;
     }
     let ip = plain::Packet::new(&data[eth::HEADER_LEN..])?;
     let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good || ip.verify_checksum();
-    if !checksum_good || !is_plain_v4(ip.src()) || !is_plain_v4(ip.dst()) {
+    if !checksum_good || !(is_plain_v4(ip.src()) & is_plain_v4(ip.dst())) {
         return None;
     }
-    let underlay = match interface.role {
-        Role::Overlay => None,
-        Role::Underlay => Some(underlay::Plain::of(tables, &ip)?),
-    };
-    let destination = ip.dst();
+    let (total_len, destination) = (ip.total_len(), ip.dst());
     let hash = if context.spread { flow::of_plain(&ip) } else { None };
-    // It fits: `plain::Packet::new` looked.
-    let _ = packet.mbuf.narrow(eth::HEADER_LEN, ip.total_len().into());
+    let underlay = match interface.role {
+        Role::Overlay => {
+            settle(packet, interface, total_len, destination);
+            return Some(stage::Verdict::output(overlay(context, packet, hash)));
+        }
+        Role::Underlay => underlay::Plain::of(tables, &ip)?,
+    };
+    settle(packet, interface, total_len, destination);
+    Some(underlay.dispatch(context, packet).map(output_of).into())
+}
+
+/// Off with the link-layer header, and with what Ethernet padded behind the packet. It fits, as
+/// `plain::Packet::new` saw.
+#[inline(always)]
+fn settle(packet: &mut Packet, interface: &Interface, total_len: u16, destination: u32) {
+    let _ = packet.mbuf.narrow(eth::HEADER_LEN, total_len.into());
     packet.meta.interface = interface.index;
     packet.meta.layer = Layer::Ip;
     packet.meta.ether_type = EtherType::IPV4.0;
     packet.meta.destination = destination;
-    Some(match underlay {
-        None => Ok(overlay(context, packet, hash)),
-        Some(plain) => plain.dispatch(context, packet).map(output_of),
-    })
 }
 
 #[inline(never)]

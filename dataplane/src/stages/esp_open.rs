@@ -11,64 +11,29 @@
 //!
 //! [`cipher`]: crate::stages::cipher
 
-use std::net::IpAddr;
+mod inbound;
+
 use std::sync::Arc;
 
 use aead::{Aad, OpenJob};
 use arrayvec::ArrayVec;
+use wire::IpProto;
 use wire::esp::{self, EspTrailerError};
-use wire::{IpProto, plain};
 
-use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
 use crate::engine::topology::output::esp_open;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
-use crate::replay::{ReplayError, ReplayWindow};
 use crate::stages::cipher::{BATCH, Batch, Cipher, Op, Opened, Work};
 use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
-use crate::tables::sa::{Lifetime, SaMode};
+use crate::tables::sa::SaMode;
 
-/// Run-time state of an inbound SA: what each packet needs is in the first cache line.
-#[repr(C, align(64))]
-struct Inbound {
-    sa: Arc<InboundSa>,
-    window: ReplayWindow,
-    packets: u64,
-    octets: u64,
-    /// It ends when packets, octets or the clock reach these.
-    end: Lifetime,
-    expired: bool,
-    /// The stage's count of changes when it was installed.
-    since: u64,
-    /// Where the peer of a UDP-encapsulated SA was last seen.
-    endpoint: Option<(IpAddr, u16)>,
-}
-
-impl Inbound {
-    fn new(sa: Arc<InboundSa>, since: u64) -> Self {
-        Inbound {
-            window: sa.window.clone(),
-            end: sa.lifetime.or_never(),
-            sa,
-            packets: 0,
-            octets: 0,
-            expired: false,
-            since,
-            endpoint: None,
-        }
-    }
-
-    #[inline(always)]
-    fn over(&self, now: u64) -> bool {
-        self.packets >= self.end.packets || self.octets >= self.end.octets || now >= self.end.tsc
-    }
-}
+use self::inbound::Inbound;
 
 /// SAs that stay in the second-level cache with what belongs to them: to fetch costs more there
 /// than it saves.
@@ -91,8 +56,7 @@ impl Stage for EspOpen {
             return self.deal(context, input, out);
         }
         let mut opened = std::mem::take(&mut self.opened);
-        self.check_all(context, input, &mut opened);
-        self.open(input, &mut opened);
+        self.check_and_open(context, input, &mut opened);
         self.sort(context, input, &opened, out);
         self.opened = opened;
     }
@@ -171,25 +135,50 @@ impl EspOpen {
         }
     }
 
-    fn check_all(
-        &mut self,
-        context: &mut Context<'_>,
-        packets: &[Packet],
-        opened: &mut Vec<Opened>,
-    ) {
-        if self.inbound.len() > FEW {
-            self.fetch(packets);
-        }
+    fn check_all(&self, context: &mut Context<'_>, packets: &[Packet], opened: &mut Vec<Opened>) {
+        self.fetch(packets);
         opened.clear();
         opened.extend(packets.iter().map(|packet| match self.check(context, packet) {
-            Ok(sequence) => Opened::Checked(sequence),
+            Ok((sequence, _)) => Opened::Checked(sequence),
             Err(reason) => Opened::Refused(reason),
         }));
+    }
+
+    /// [`check_all`](Self::check_all) and [`open`](Self::open) in one pass over the packets.
+    fn check_and_open(
+        &self,
+        context: &mut Context<'_>,
+        packets: &mut [Packet],
+        opened: &mut Vec<Opened>,
+    ) {
+        self.fetch(packets);
+        opened.clear();
+        for batch in packets.chunks_mut(BATCH) {
+            let first = opened.len();
+            let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
+            for packet in batch {
+                opened.push(match self.check(context, packet) {
+                    Ok((sequence, sa)) => match job(packet, sequence, sa) {
+                        Some(job) => {
+                            jobs.push(job);
+                            Opened::Checked(sequence)
+                        }
+                        None => Opened::Forged,
+                    },
+                    Err(reason) => Opened::Refused(reason),
+                });
+            }
+            aead::open(&mut jobs);
+            conclude(&jobs, opened[first..].iter_mut().filter(|opened| opened.is_checked()));
+        }
     }
 
     /// Fetches what these packets need of their SAs. Loops this short have many cache misses
     /// outstanding; the stage itself would wait for one after the other.
     fn fetch(&self, packets: &[Packet]) {
+        if self.inbound.len() <= FEW {
+            return;
+        }
         let states = || {
             let state = |packet: &Packet| self.inbound.get(packet.meta.sa as usize)?.as_ref();
             packets.iter().filter_map(state)
@@ -246,17 +235,21 @@ impl EspOpen {
         state.ok_or(DropReason::SaGone)
     }
 
-    /// What can be refused before any cryptography.
-    fn check(&mut self, context: &mut Context<'_>, packet: &Packet) -> Result<u64, DropReason> {
+    /// What can be refused before any cryptography. Of others the number, and the SA.
+    #[inline(always)]
+    fn check(
+        &self,
+        context: &mut Context<'_>,
+        packet: &Packet,
+    ) -> Result<(u64, &InboundSa), DropReason> {
         if !packet.mbuf.is_head_exclusive() {
             // Somebody else reads this buffer: it is not decrypted under their eyes.
             return Err(DropReason::NoRoom);
         }
-        let now = context.now;
-        let state = self.state(packet.meta.sa)?;
-        if state.expired || state.over(now) {
-            if !state.expired {
-                state.expired = true;
+        let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
+        let state = state.ok_or(DropReason::SaGone)?;
+        if state.expired.get() || state.over(context.now) {
+            if !state.expired.replace(true) {
                 context.events.push(Event::Expired { slot: packet.meta.sa, inbound: true });
             }
             return Err(DropReason::SaExpired);
@@ -268,13 +261,13 @@ impl EspOpen {
             // Its slot has another SA since.
             return Err(DropReason::SaGone);
         }
-        if !arrives_as_agreed(&state.sa, packet) {
+        if !state.is_met_by(packet) {
             return Err(DropReason::SaAddress);
         }
-        state.window.check(u32::from_be_bytes(sequence)).map_err(|error| {
-            state.sa.counters.replays.add(1);
-            replay_reason(error)
-        })
+        match state.window.check(u32::from_be_bytes(sequence)) {
+            Ok(sequence) => Ok((sequence, &state.sa)),
+            Err(error) => Err(state.replayed(error)),
+        }
     }
 
     fn forged(&mut self, packet: &Packet) -> DropReason {
@@ -297,39 +290,18 @@ impl EspOpen {
     ) -> Result<usize, DropReason> {
         let state = self.state(packet.meta.sa)?;
         let newest = sequence > state.window.highest();
-        state.window.advance(sequence).map_err(|error| {
-            state.sa.counters.replays.add(1);
-            replay_reason(error)
-        })?;
+        state.window.advance(sequence).map_err(|error| state.replayed(error))?;
         state.sa.counters.sequence.set(state.window.highest());
         if state.sa.udp && newest {
-            note_endpoint(state, packet, context);
+            state.note_endpoint(packet, context.events);
         }
         let next_header = unwrap(packet)?;
-        state.packets += 1;
-        state.octets += packet.mbuf.len() as u64;
         state.sa.counters.traffic.count(packet.mbuf.len());
         packet.meta.flags.set(Flags::PROTECTED);
         // The published SA, not the one installed: its selectors follow the configuration.
         let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
         dispatch(context, packet, next_header, sa)
     }
-}
-
-/// Whether a packet came between the addresses of its SA, in UDP where that was agreed. Behind a
-/// NAT the source may change; once the packet is authentic, its SA follows (RFC 3948).
-#[inline(always)]
-fn arrives_as_agreed(sa: &InboundSa, packet: &Packet) -> bool {
-    let data = packet.mbuf.data();
-    let (src, dst) = match plain::Packet::new(data) {
-        Some(ip) => (Addr::v4(ip.src()), Addr::v4(ip.dst())),
-        None => match IpFacts::parse(data, true) {
-            Ok(facts) => (facts.src, facts.dst),
-            Err(_) => return false,
-        },
-    };
-    let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
-    sa.local == dst && sa.udp == udp && (udp || sa.remote == src)
 }
 
 /// The SA that a packet came by.
@@ -347,22 +319,28 @@ pub(super) fn open<'a>(
 ) {
     for (packets, opened) in packets.chunks_mut(BATCH).zip(opened.chunks_mut(BATCH)) {
         let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-        let mut waiting = ArrayVec::<(&mut Opened, u64), BATCH>::new();
+        let mut waiting = ArrayVec::<&mut Opened, BATCH>::new();
         for (packet, opened) in packets.iter_mut().zip(opened) {
             let Opened::Checked(sequence) = *opened else { continue };
             let Some(sa) = sa_of(packet) else { continue };
             match job(packet, sequence, sa) {
                 Some(job) => {
                     jobs.push(job);
-                    waiting.push((opened, sequence));
+                    waiting.push(opened);
                 }
                 None => *opened = Opened::Forged,
             }
         }
         aead::open(&mut jobs);
-        for (job, (opened, sequence)) in jobs.iter().zip(waiting) {
-            *opened = if job.verified() { Opened::Verified(sequence) } else { Opened::Forged };
-        }
+        conclude(&jobs, waiting.into_iter());
+    }
+}
+
+/// Notes what came of the jobs with the packets that they were made for.
+#[inline(always)]
+fn conclude<'a>(jobs: &[OpenJob<'_>], checked: impl Iterator<Item = &'a mut Opened>) {
+    for (job, opened) in jobs.iter().zip(checked) {
+        opened.conclude(job.verified());
     }
 }
 
@@ -382,14 +360,6 @@ fn device_op<'a>(packet: &Packet, opened: Option<&Opened>, sa: &'a InboundSa) ->
     Op::new(sa.device_key.as_ref()?, packet, sa.spi, high)
 }
 
-fn replay_reason(error: ReplayError) -> DropReason {
-    match error {
-        ReplayError::TooOld => DropReason::ReplayTooOld,
-        ReplayError::Duplicate => DropReason::ReplayDuplicate,
-        _ => DropReason::ReplaySequence,
-    }
-}
-
 /// Takes off everything but the payload; says what that is.
 fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
     let start = usize::from(packet.meta.l4) + ESP_IV;
@@ -404,20 +374,6 @@ fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
         Ok(trailer.next_header)
     } else {
         Err(DropReason::EspTruncated)
-    }
-}
-
-/// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
-fn note_endpoint(state: &mut Inbound, packet: &Packet, context: &mut Context<'_>) {
-    let data = packet.mbuf.data();
-    let port =
-        data.get(usize::from(packet.meta.l4).wrapping_sub(8)..).and_then(|u| u.first_chunk());
-    let (Ok(facts), Some(port)) = (IpFacts::parse(data, true), port) else { return };
-    let seen = (facts.src.into(), u16::from_be_bytes(*port));
-    if state.endpoint != Some(seen) {
-        state.endpoint = Some(seen);
-        let (address, port) = seen;
-        context.events.push(Event::PeerMoved { slot: state.sa.slot, address, port });
     }
 }
 

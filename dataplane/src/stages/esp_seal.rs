@@ -4,11 +4,10 @@ use aead::{Aad, SealJob};
 use arrayvec::ArrayVec;
 
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::esp_seal;
-use crate::packet::{NONE, Packet};
+use crate::packet::{Flags, NONE, Packet};
 use crate::stages::cipher::{BATCH, Cipher, Op, Work};
-use crate::stages::rewrite::l3_offset;
 use crate::tables::{SaTable, encap::ESP_IV};
 
 /// Seals.
@@ -98,11 +97,11 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
 fn sort(packets: &mut Vec<Packet>, out: &mut Outputs) {
     out.sort(packets, |packet| {
         if packet.meta.sa == NONE {
-            Err(DropReason::SaGone)
-        } else if packet.mbuf.len() > l3_offset(&packet.mbuf) + usize::from(packet.meta.mtu) {
-            Ok(esp_seal::FRAGMENT)
+            Err(DropReason::SaGone).into()
+        } else if packet.meta.flags.has(Flags::OVERSIZE) {
+            Verdict::output(esp_seal::FRAGMENT)
         } else {
-            Ok(esp_seal::TX)
+            Verdict::output(esp_seal::TX)
         }
     });
 }

@@ -99,7 +99,7 @@ pub(super) fn gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, 
 /// All headers of a plain template at once; `false`, and nothing written, if the packet is shorter
 /// than what is copied at a time. `data` ends with the packet.
 #[inline(always)]
-pub(super) fn plain(
+pub(super) fn plain<const SEALED: bool>(
     data: &mut [u8],
     encap: &Encap,
     inner: &Inner,
@@ -120,9 +120,9 @@ pub(super) fn plain(
     {
         field.copy_from_slice(&protocol.to_be_bytes());
     }
-    if encap.esp != 0 {
-        let at = usize::from(encap.esp) % 48;
-        numbers(&mut head[at..at + ESP_IV], sealing);
+    let esp = usize::from(encap.esp);
+    if SEALED && let Some(header) = head.get_mut(esp..esp + ESP_IV) {
+        numbers(header, sealing);
     }
     true
 }
@@ -186,14 +186,17 @@ pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u1
 /// sum of an outer header: the template's, and these fields.
 #[inline(always)]
 fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, id: u16) -> Sum {
-    let (tos, octets) = (outer_tos(encap, inner), length(octets));
     let df = inner.df & encap.df_keep | encap.df_set;
-    header[1] = tos;
-    header[2..4].copy_from_slice(&octets.to_be_bytes());
-    header[4..6].copy_from_slice(&id.to_be_bytes());
-    header[6..8].copy_from_slice(&df.to_be_bytes());
-    encap.ip_sum.word(tos.into()).word(octets).word(id).word(df)
+    let fields = [outer_tos(encap, inner).into(), length(octets), id, df];
+    let [tos, octets, id, df] = fields.map(u64::from);
+    // Version and header length are the template's, and in its sum.
+    let words = (VERSION << 8 | tos) << 48 | octets << 32 | id << 16 | df;
+    header[..8].copy_from_slice(&words.to_be_bytes());
+    encap.ip_sum.words(words & !(VERSION << 56))
 }
+
+/// Version 4, five words of header.
+const VERSION: u64 = 0x45;
 
 fn ip6(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, flow_label: u32) {
     let word = 6 << 28 | u32::from(outer_tos(encap, inner)) << 20 | flow_label;

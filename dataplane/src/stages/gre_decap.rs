@@ -10,7 +10,7 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{AHEAD, Context, Outputs, Stage};
+use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
@@ -38,14 +38,10 @@ impl Stage for GreDecap {
 }
 
 #[inline(always)]
-fn decide<'a>(
-    context: &Context<'a>,
-    last: &mut Last<'a>,
-    packet: &mut Packet,
-) -> Result<usize, DropReason> {
+fn decide<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Verdict {
     match plain(context, last, packet) {
-        Some(output) => Ok(output),
-        None => decap(context, packet),
+        Some(output) => Verdict::output(output),
+        None => decap(context, packet).into(),
     }
 }
 
@@ -58,10 +54,60 @@ struct Header {
     sequence: Option<u32>,
 }
 
-/// What the packet before belonged to: its addresses and key, and what was found for them.
-type Last<'a> = Option<(Ends, TunnelMatch<'a>)>;
-/// Our address, the peer's, and the key.
-type Ends = (Addr, Addr, Option<u32>);
+/// What the packet before belonged to, and what was found for that.
+type Last<'a> = Option<(Origin, TunnelMatch<'a>)>;
+
+/// What tells a packet's peer, as the packet has it. Two packets of one origin have one peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    /// The addresses of the outer IPv4 header, as they are there, or the slot of the SA. No address
+    /// of ours is 0.0.0.0, so no pair of addresses is a slot.
+    from: u64,
+    key: Option<u32>,
+}
+
+impl Origin {
+    /// Where the packet is from, and where its payload begins, if that is IPv4 behind a header with
+    /// no field but the key.
+    #[inline(always)]
+    fn of(packet: &Packet) -> Option<(Self, usize)> {
+        let data = packet.mbuf.data();
+        let start = usize::from(packet.meta.l4);
+        let from = if packet.meta.layer == Layer::Gre {
+            packet.meta.sa.into()
+        } else {
+            let outer = data.first_chunk::<{ ip4::HEADER_LEN }>()?;
+            if outer[0] != 0x45 {
+                return None;
+            }
+            u64::from_le_bytes(*outer.last_chunk()?)
+        };
+        let [a, b, c, d, key @ ..]: [u8; 8] = *data.get(start..)?.first_chunk()?;
+        let key = u32::from_be_bytes(key);
+        match u32::from_be_bytes([a, b, c, d]) {
+            IPV4_PLAIN => Some((Origin { from, key: None }, start + gre::HEADER_LEN)),
+            IPV4_KEY => Some((Origin { from, key: Some(key) }, start + gre::HEADER_LEN + 4)),
+            _ => None,
+        }
+    }
+
+    /// Our address and the peer's.
+    #[inline(always)]
+    fn ends(self, tables: &Tables, packet: &Packet) -> Option<(Addr, Addr)> {
+        if packet.meta.layer == Layer::Gre {
+            let sa = tables.sas.inbound(packet.meta.sa)?;
+            return Some((sa.local, sa.remote));
+        }
+        let [a, b, c, d, local @ ..] = self.from.to_le_bytes();
+        let address = |octets| Addr::v4(u32::from_be_bytes(octets));
+        Some((address(local), address([a, b, c, d])))
+    }
+}
+
+/// Flags, version and protocol of IPv4 in GRE without any field.
+const IPV4_PLAIN: u32 = Protocol::IPV4.0 as u32;
+/// The same with a key.
+const IPV4_KEY: u32 = 0x2000_0000 | IPV4_PLAIN;
 
 /// Decapsulates what nearly every packet is: from a known peer, with no GRE field but the key, and
 /// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
@@ -69,19 +115,21 @@ type Ends = (Addr, Addr, Option<u32>);
 #[inline(always)]
 fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Option<usize> {
     let tables = context.tables;
-    let data = packet.mbuf.data();
-    let (ends, end) = plain_ends(tables, packet)?;
+    let (origin, end) = Origin::of(packet)?;
     let found = match last {
-        Some((before, found)) if *before == ends => *found,
-        _ => last.insert((ends, tables.tunnels.find(ends.0, ends.1, ends.2))).1,
+        Some((before, found)) if *before == origin => *found,
+        _ => {
+            let (local, remote) = origin.ends(tables, packet)?;
+            last.insert((origin, tables.tunnels.find(local, remote, origin.key))).1
+        }
     };
     let TunnelMatch::Peer(tunnel, peer) = found else { return None };
+    let data = packet.mbuf.data();
     let inner = plain::Packet::new(data.get(end..)?)?;
     let (src, dst) = (inner.src(), inner.dst());
     let local = |bits| tables.interfaces.is_underlay_local(Addr::v4(bits));
     let ordinary = inner.verify_checksum()
-        && is_plain_v4(src)
-        && is_plain_v4(dst)
+        && is_plain_v4(src) & is_plain_v4(dst)
         && inner.protocol() != IpProto::GRE
         && is_unmarked(inner.traffic_class(), packet.meta.outer_tos)
         && !local(src)
@@ -99,35 +147,13 @@ fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) ->
     Some(gre_decap::IP)
 }
 
-/// Our address, the peer's, and the key, and where the payload begins, if that is IPv4 behind a
-/// header with no field but the key.
-#[inline(always)]
-fn plain_ends(tables: &Tables, packet: &Packet) -> Option<(Ends, usize)> {
-    let data = packet.mbuf.data();
-    let start = usize::from(packet.meta.l4);
-    let (local, remote) = if packet.meta.layer == Layer::Gre {
-        let sa = tables.sas.inbound(packet.meta.sa)?;
-        (sa.local, sa.remote)
-    } else {
-        let outer = plain::Packet::new(data)?;
-        (Addr::v4(outer.dst()), Addr::v4(outer.src()))
-    };
-    match *data.get(start..)?.first_chunk::<8>()? {
-        [0, 0, 8, 0, ..] => Some(((local, remote, None), start + gre::HEADER_LEN)),
-        [0x20, 0, 8, 0, a, b, c, d] => {
-            let key = u32::from_be_bytes([a, b, c, d]);
-            Some(((local, remote, Some(key)), start + gre::HEADER_LEN + 4))
-        }
-        _ => None,
-    }
-}
-
 /// Fetches the peers of packets, then their counters.
 fn fetch(context: &Context<'_>, packets: &[Packet]) {
     let mut peers = ArrayVec::<&Peer, AHEAD>::new();
     for packet in packets {
-        if let Some(((local, remote, key), _)) = plain_ends(context.tables, packet)
-            && let Some(peer) = context.tables.tunnels.fetch(local, remote, key)
+        if let Some((origin, _)) = Origin::of(packet)
+            && let Some((local, remote)) = origin.ends(context.tables, packet)
+            && let Some(peer) = context.tables.tunnels.fetch(local, remote, origin.key)
         {
             peers.push(peer);
         }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
-use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
+use crate::engine::stage::{Context, Outputs, SaCommand, Stage, Verdict};
 use crate::engine::topology::output::gre_encap;
-use crate::packet::{Layer, NONE, Packet};
+use crate::packet::{Flags, Layer, NONE, Packet};
 use crate::stages::fill::{self, Inner, Sealing};
 use crate::stages::rewrite::halves;
 use crate::tables::sa::Lifetime;
@@ -32,6 +32,8 @@ pub struct GreEncap {
 }
 
 /// Run-time state of an outbound SA, apart from what its counters hold: sequence number and octets.
+/// One cache line.
+#[repr(C, align(64))]
 struct Outbound {
     counters: Arc<SaCounters>,
     iv_offset: u64,
@@ -93,42 +95,78 @@ impl GreEncap {
     }
 
     #[inline(always)]
-    fn encap(
+    fn encap(&mut self, context: &mut Context<'_>, packet: &mut Packet) -> Verdict {
+        match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
+            // The same code each time, so that the first two do what they need and no more.
+            Some(Adjacency::Tunnel(encap)) => match (encap.plain, encap.slot != NONE) {
+                (true, true) => self.lay::<true, true>(context, packet, encap),
+                (true, false) => self.lay::<true, false>(context, packet, encap),
+                (false, true) => self.lay_any::<true>(context, packet, encap),
+                (false, false) => self.lay_any::<false>(context, packet, encap),
+            },
+            Some(Adjacency::Drop(reason)) => Err(*reason).into(),
+            _ => Err(DropReason::Unresolved).into(),
+        }
+    }
+
+    #[inline(never)]
+    fn lay_any<const SEALED: bool>(
         &mut self,
         context: &mut Context<'_>,
         packet: &mut Packet,
-    ) -> Result<usize, DropReason> {
-        let encap = match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
-            Some(Adjacency::Tunnel(encap)) => encap,
-            Some(Adjacency::Drop(reason)) => return Err(*reason),
-            _ => return Err(DropReason::Unresolved),
-        };
+        encap: &Encap,
+    ) -> Verdict {
+        self.lay::<false, SEALED>(context, packet, encap)
+    }
+
+    /// Lays out the headers of `encap`, which is plain and has an SA as the parameters say.
+    #[inline(always)]
+    fn lay<const PLAIN: bool, const SEALED: bool>(
+        &mut self,
+        context: &mut Context<'_>,
+        packet: &mut Packet,
+        encap: &Encap,
+    ) -> Verdict {
         let inner = Inner::of(packet);
-        let sealing = self.number(encap, &inner, context)?;
-        let tail = if encap.esp != 0 { fill::tail_len(encap, &inner) } else { 0 };
+        let mut sealing = Sealing::default();
+        if SEALED {
+            match self.number(encap, &inner, context) {
+                Ok(numbered) => sealing = numbered,
+                Err(reason) => return Err(reason).into(),
+            }
+        }
+        let tail = if SEALED { fill::tail_len(encap, &inner) } else { 0 };
         self.identification = self.identification.wrapping_add(self.stride);
         let (id, protocol) = (self.identification, packet.meta.ether_type);
-        let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
-        if encap.esp != 0 {
+        let Some(data) = packet.mbuf.grow(encap.len.into(), tail) else {
+            return Err(DropReason::NoRoom).into();
+        };
+        if SEALED {
             fill::trailer(data, tail, encap, &inner);
         }
         let outer_len = data.len() - usize::from(encap.ip);
-        if !encap.plain || !fill::plain(data, encap, &inner, (id, protocol), sealing) {
-            self.headers(packet, encap, &inner, sealing)?;
+        if (!PLAIN || !fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing))
+            && let Err(reason) = self.headers(packet, encap, &inner, sealing)
+        {
+            return Err(reason).into();
         }
         encap.sent[context.core].count(inner.octets);
         packet.meta.layer = Layer::Ethernet;
         packet.meta.port = encap.port;
         packet.meta.mtu = encap.path_mtu;
-        packet.meta.l4 = u16::from(encap.esp);
-        packet.meta.sa = encap.slot;
-        (packet.meta.sequence_high, _) = halves(sealing.sequence);
-        if encap.slot != NONE {
-            Ok(gre_encap::SEAL)
-        } else if outer_len > usize::from(encap.path_mtu) {
-            Ok(gre_encap::FRAGMENT)
+        let fits = outer_len <= usize::from(encap.path_mtu);
+        if SEALED {
+            packet.meta.l4 = u16::from(encap.esp);
+            packet.meta.sa = encap.slot;
+            (packet.meta.sequence_high, _) = halves(sealing.sequence);
+            if !fits {
+                packet.meta.flags.set(Flags::OVERSIZE);
+            }
+            Verdict::output(gre_encap::SEAL)
+        } else if fits {
+            Verdict::output(gre_encap::TX)
         } else {
-            Ok(gre_encap::TX)
+            Verdict::output(gre_encap::FRAGMENT)
         }
     }
 
@@ -173,7 +211,7 @@ impl GreEncap {
         }
     }
 
-    /// Sequence number and IV under the SA of a template that has one.
+    /// Sequence number and IV under the SA of a template.
     #[inline(always)]
     fn number(
         &mut self,
@@ -181,9 +219,6 @@ impl GreEncap {
         inner: &Inner,
         context: &mut Context<'_>,
     ) -> Result<Sealing, DropReason> {
-        if encap.slot == NONE {
-            return Ok(Sealing::default());
-        }
         let state = self.outbound.get_mut(encap.slot as usize).and_then(Option::as_mut);
         let state = state.ok_or(DropReason::SaGone)?;
         let next = state.next(inner.octets, context.now);

@@ -12,12 +12,12 @@ use wire::{IpProto, tcp};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::lookup;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::stages::rewrite::{age, hop, rewrite_l2};
-use crate::tables::fib::Found;
+use crate::tables::fib::{Found, Next};
 use crate::tables::policy::Action;
 use crate::tables::{Adjacency, Encap, L2Rewrite, Tables};
 
@@ -61,22 +61,28 @@ impl Lookup {
 /// Headers are validated before a packet comes here: by `classify`, by `gre_decap` and `esp_open`
 /// for what was inside a tunnel, and the control thread builds valid ones.
 #[inline]
-fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Result<usize, DropReason> {
+fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Verdict {
     const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
     packet.meta.layer = Layer::Ip;
     if packet.meta.flags.any(SPECIAL) || packet.meta.ether_type != EtherType::IPV4.0 {
-        return route_special(context, packet);
+        return route_special(context, packet).into();
     }
     debug_assert_eq!(
         IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
         Ok(Addr::v4(packet.meta.destination)),
     );
     if Addr::v4(packet.meta.destination).is_group() {
-        return Ok(to_group(packet));
+        return Verdict::output(to_group(packet));
     }
-    match found.next() {
-        Some(next) => send(context, packet, next.0),
-        None => Ok(punt(packet, PuntReason::NoRoute)),
+    let Some(Next(index)) = found.next() else {
+        return Verdict::output(punt(packet, PuntReason::NoRoute));
+    };
+    packet.meta.adjacency = index;
+    // Most routes lead to one of these at once.
+    match context.tables.adjacencies.get(index as usize) {
+        Some(Adjacency::Tunnel(encap)) => into_tunnel(context, packet, encap),
+        Some(Adjacency::Neighbor(l2)) => to_neighbor(packet, l2),
+        _ => send(context, packet, index).into(),
     }
 }
 
@@ -117,7 +123,7 @@ fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
 }
 
 /// Follows an adjacency to where it ends.
-#[inline(always)]
+#[inline(never)]
 fn send(context: &Context<'_>, packet: &mut Packet, adjacency: u32) -> Result<usize, DropReason> {
     let tables = context.tables;
     packet.meta.adjacency = adjacency;
@@ -125,8 +131,11 @@ fn send(context: &Context<'_>, packet: &mut Packet, adjacency: u32) -> Result<us
         let index = packet.meta.adjacency;
         let Some(adjacency) = tables.adjacencies.get(index as usize) else { break };
         match adjacency {
-            Adjacency::Tunnel(encap) => return into_tunnel(context, packet, encap),
-            Adjacency::Neighbor(l2) => return to_neighbor(packet, l2),
+            Adjacency::Tunnel(encap) => {
+                choose_lane(context, packet, encap);
+                return into_any_tunnel(packet, encap);
+            }
+            Adjacency::Neighbor(l2) => return to_any_neighbor(packet, l2),
             Adjacency::Drop(reason) => return Err(*reason),
             Adjacency::Local => return Ok(punt(packet, PuntReason::Local)),
             Adjacency::Unresolved { .. } => return Ok(punt(packet, PuntReason::Unresolved)),
@@ -163,14 +172,25 @@ fn by_policy(tables: &Tables, packet: &Packet, policy: u32) -> Result<u32, DropR
 }
 
 #[inline(always)]
-fn into_tunnel(
-    context: &Context<'_>,
-    packet: &mut Packet,
-    encap: &Encap,
-) -> Result<usize, DropReason> {
+fn choose_lane(context: &Context<'_>, packet: &mut Packet, encap: &Encap) {
     if context.spread {
         packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
     }
+}
+
+/// As [`into_any_tunnel`] says; what nearly every packet needs is said here.
+#[inline(always)]
+fn into_tunnel(context: &Context<'_>, packet: &mut Packet, encap: &Encap) -> Verdict {
+    choose_lane(context, packet, encap);
+    let fits = packet.mbuf.len() <= usize::from(encap.mtu);
+    if fits && !may_be_syn(packet) && age(packet) {
+        return Verdict::output(lookup::ENCAP);
+    }
+    into_any_tunnel(packet, encap).into()
+}
+
+#[inline(never)]
+fn into_any_tunnel(packet: &mut Packet, encap: &Encap) -> Result<usize, DropReason> {
     if !is_ip(packet) {
         // What the control thread sends to a tunnel peer itself: NHRP, keepalives.
         return Ok(lookup::ENCAP);
@@ -178,11 +198,7 @@ fn into_tunnel(
     if !age(packet) {
         return Ok(punt(packet, PuntReason::TtlExceeded));
     }
-    let mss = match (encap.mss, packet.meta.mss) {
-        (0, mss) | (mss, 0) => mss,
-        (a, b) => a.min(b),
-    };
-    clamp_mss(packet, mss)?;
+    clamp_mss(packet, encap.mss)?;
     if packet.mbuf.len() > usize::from(encap.mtu) {
         packet.meta.mtu = encap.mtu;
         return Ok(lookup::FRAGMENT);
@@ -190,21 +206,28 @@ fn into_tunnel(
     Ok(lookup::ENCAP)
 }
 
+/// As [`to_any_neighbor`] says; what nearly every packet needs is said here.
 #[inline(always)]
-fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
+fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Verdict {
+    let fits = packet.mbuf.len() <= usize::from(l2.mtu);
+    let clamps = packet.meta.mss != 0 && may_be_syn(packet);
+    if fits && !l2.broadcast && !clamps && hop(packet, l2) {
+        return Verdict::output(lookup::TX);
+    }
+    to_any_neighbor(packet, l2).into()
+}
+
+#[inline(never)]
+fn to_any_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
     if is_ip(packet) {
         if l2.broadcast && l2.interface == packet.meta.interface {
             // A broadcast to the subnet it came from: its hosts have it already.
             return Err(DropReason::NoMulticastRule);
         }
-        let fits = packet.mbuf.len() <= usize::from(l2.mtu);
-        if fits && packet.meta.mss == 0 && hop(packet, l2) {
-            return Ok(lookup::TX);
-        }
         if !age(packet) {
             return Ok(punt(packet, PuntReason::TtlExceeded));
         }
-        clamp_mss(packet, packet.meta.mss)?;
+        clamp_mss(packet, 0)?;
     }
     if packet.mbuf.len() > usize::from(l2.mtu) {
         packet.meta.mtu = l2.mtu;
@@ -214,17 +237,25 @@ fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason>
     Ok(lookup::TX)
 }
 
-/// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece; 0: to
-/// nothing.
+/// Whether an IPv4 packet can be a TCP SYN. Fields are looked at where they usually are: of what
+/// has options or is a fragment it only matters that a SYN is not overlooked.
 #[inline(always)]
-fn clamp_mss(packet: &mut Packet, mss: u16) -> Result<(), DropReason> {
-    // Of IPv4 it is known at once whether it is TCP.
-    let is_v4 = packet.meta.ether_type == EtherType::IPV4.0;
-    let maybe_tcp = !is_v4 || packet.mbuf.data().get(9) == Some(&IpProto::TCP.0);
-    if mss == 0 || !maybe_tcp { Ok(()) } else { clamp_tcp(&mut packet.mbuf, mss) }
+fn may_be_syn(packet: &Packet) -> bool {
+    let data = packet.mbuf.data();
+    data.get(9) == Some(&IpProto::TCP.0)
+        && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
 }
 
-#[inline(never)]
+/// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece: the one
+/// that it came from, and the one that it goes into, whose MSS this is. 0: there is none.
+fn clamp_mss(packet: &mut Packet, mss: u16) -> Result<(), DropReason> {
+    match (mss, packet.meta.mss) {
+        (0, 0) => Ok(()),
+        (0, mss) | (mss, 0) => clamp_tcp(&mut packet.mbuf, mss),
+        (a, b) => clamp_tcp(&mut packet.mbuf, a.min(b)),
+    }
+}
+
 fn clamp_tcp(mbuf: &mut Mbuf, mss: u16) -> Result<(), DropReason> {
     let facts = IpFacts::parse(mbuf.data(), true)?;
     if facts.protocol != IpProto::TCP || facts.later_fragment {

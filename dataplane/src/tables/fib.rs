@@ -153,21 +153,32 @@ impl<A: Address> Fib<A> {
         size_of_val(&*self.root) + size_of_val(&*self.lines)
     }
 
-    /// `deeper` lists the lanes that are still at a node, and is packed without a branch.
+    /// The root and the first level of nodes.
     #[inline]
     fn lookup_lanes(&self, addresses: &[A; LANES], out: &mut [Found; LANES]) {
-        let mut entries = [Entry::MISS; LANES];
-        let mut deeper = [0_u8; LANES];
-        let mut count = 0;
-        for lane in 0..LANE_COUNT {
-            let address = addresses[usize::from(lane)];
+        let mut all = 0;
+        for (out, address) in out.iter_mut().zip(addresses) {
             let mut entry = self.root[address.slice(0, ROOT_BITS)];
             if entry.is_node() {
                 entry = self.child(entry, address.slice(ROOT_BITS, STRIDE));
             }
-            entries[usize::from(lane)] = entry;
+            *out = Found(entry.0);
+            all |= entry.0;
+        }
+        if Entry(all).is_node() {
+            self.lookup_deeper(addresses, out);
+        }
+    }
+
+    /// Follows together those lanes of a burst that are still at a node. `deeper` lists them, and
+    /// is packed without a branch.
+    #[inline(never)]
+    fn lookup_deeper(&self, addresses: &[A; LANES], out: &mut [Found; LANES]) {
+        let mut deeper = [0_u8; LANES];
+        let mut count = 0;
+        for lane in 0..LANE_COUNT {
             deeper[count % LANES] = lane;
-            count += usize::from(entry.is_node());
+            count += usize::from(Entry(out[usize::from(lane)].0).is_node());
         }
         let mut depth = ROOT_BITS + STRIDE;
         while count > 0 {
@@ -175,16 +186,13 @@ impl<A: Address> Fib<A> {
             for i in 0..count {
                 let lane = deeper[i % LANES];
                 let at = usize::from(lane) % LANES;
-                let entry = self.child(entries[at], addresses[at].slice(depth, STRIDE));
-                entries[at] = entry;
+                let entry = self.child(Entry(out[at].0), addresses[at].slice(depth, STRIDE));
+                out[at] = Found(entry.0);
                 deeper[kept % LANES] = lane;
                 kept += usize::from(entry.is_node());
             }
             count = kept;
             depth += STRIDE;
-        }
-        for (out, entry) in out.iter_mut().zip(entries) {
-            *out = Found(entry.0);
         }
     }
 

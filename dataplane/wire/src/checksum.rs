@@ -53,6 +53,18 @@ impl Sum {
         Self(sum + u16::from(carry))
     }
 
+    /// Adds four words, the first in the highest bits.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits")]
+    pub fn words(self, words: u64) -> Self {
+        let sum = (words >> 32) + (words & 0xFFFF_FFFF) + u64::from(self.0);
+        let sum = (sum >> 16) + (sum & 0xFFFF);
+        let sum = (sum >> 16) + (sum & 0xFFFF);
+        // What is left above is a carry at most, and then there is room for it below.
+        Self((sum + (sum >> 16)) as u16)
+    }
+
     /// Appends the sum of a slice that follows `octets_before` octets already summed: after an odd
     /// number of them its octets have changed places (RFC 1071 2(B)).
     #[inline]
@@ -181,6 +193,12 @@ mod tests {
             let at = at.index(bytes.len() + 1);
             let (head, tail) = bytes.split_at(at);
             prop_assert_eq!(Sum::of(head).then(at, Sum::of(tail)), Sum::of(&bytes));
+        }
+
+        #[test]
+        fn four_words_at_once_are_four_words(start: u16, words: u64) {
+            let one = |sum: Sum, at: u32| sum.word((words >> (16 * at) & 0xFFFF) as u16);
+            prop_assert_eq!(Sum(start).words(words), (0..4).fold(Sum(start), one));
         }
 
         /// No header is all zero, so the two zeros of one's complement cannot be confused.

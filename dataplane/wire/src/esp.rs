@@ -228,8 +228,28 @@ impl core::error::Error for EspTrailerError {}
 ///
 /// # Errors
 /// See [`EspTrailerError`].
-#[inline]
+#[inline(always)]
 pub fn check_trailer(plaintext: &[u8]) -> Result<Trailer, EspTrailerError> {
+    // As short as alignment asks for, padding and trailer are one word.
+    if let Some(last) = plaintext.last_chunk() {
+        let [.., pad_len, next_header]: [u8; 8] = *last;
+        let word = u64::from_be_bytes(*last) >> 8;
+        if let Some((want, mask)) = SHORT_TRAILERS.get(usize::from(pad_len))
+            && (word ^ want) & mask == 0
+        {
+            let payload_len = plaintext.len() - TRAILER_LEN - usize::from(pad_len);
+            return Ok(Trailer { payload_len, next_header: IpProto(next_header) });
+        }
+    }
+    check_any_trailer(plaintext)
+}
+
+/// By pad length: padding with the pad length behind it, and the octets that these are.
+const SHORT_TRAILERS: [(u64, u64); ALIGN] =
+    [(0, 0xFF), (0x01_01, 0xFFFF), (0x01_02_02, 0xFF_FFFF), (0x01_02_03_03, 0xFFFF_FFFF)];
+
+#[inline(never)]
+fn check_any_trailer(plaintext: &[u8]) -> Result<Trailer, EspTrailerError> {
     let [padded @ .., pad_len, next_header] = plaintext else {
         return Err(EspTrailerError::Truncated);
     };

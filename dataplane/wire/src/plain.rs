@@ -40,10 +40,9 @@ impl<'a> Packet<'a> {
         let (words, _) = self.header.as_chunks::<4>();
         let word = |at: usize| u64::from(u32::from_ne_bytes(words[at]));
         let sum = word(0) + word(1) + word(2) + word(3) + word(4);
-        // Folded until what is valid, and nothing else, is all ones (RFC 1071).
-        let sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
-        let sum = (sum & 0xFFFF) + (sum >> 16);
-        (sum & 0xFFFF) + (sum >> 16) == 0xFFFF
+        // Folding keeps the remainder, and a sum that is not zero folds to all ones if that is
+        // zero (RFC 1071). Version and length are in the sum, so it is not zero.
+        sum.is_multiple_of(0xFFFF)
     }
 
     /// Octets of header and payload.
@@ -112,10 +111,12 @@ pub fn decrement_ttl(header: &mut [u8; ip4::HEADER_LEN]) -> bool {
         return false;
     }
     header[8] -= 1;
-    // One less in the high octet of a word is one more in that of the complemented sum, with the
-    // carry around the end. A header's sum is never zero, so there is no ambiguity of zeros.
-    let (sum, carry) = be16(header, 10..12).overflowing_add(0x0100);
-    header[10..12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+    // One less in the first octet of a word is one more in that of the complemented sum, with the
+    // carry around the end. A sum does not care which octet is the high one, so nothing is swapped.
+    // A header's sum is never zero, so there is no ambiguity of zeros.
+    const ONE: u16 = u16::from_ne_bytes([1, 0]);
+    let (sum, carry) = u16::from_ne_bytes([header[10], header[11]]).overflowing_add(ONE);
+    header[10..12].copy_from_slice(&(sum + u16::from(carry)).to_ne_bytes());
     true
 }
 

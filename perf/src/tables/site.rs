@@ -7,7 +7,7 @@ use aead::Key;
 use dataplane::counters::{SaCounters, traffic};
 use dataplane::packet::NONE;
 use dataplane::replay::ReplayWindow;
-use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
+use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec, mss_for};
 use dataplane::tables::sa::{Lifetime, SaMode};
 use dataplane::tables::{
     Encap, EncapSpec, InboundSa, Interface, L2Rewrite, OutboundSa, Peer, Policy, Protection, Role,
@@ -100,7 +100,7 @@ impl<'a> Site<'a> {
             multipoint: true,
             ordered: false,
             protection: self.protection(),
-            mss: 0,
+            mss: mss_for(self.case.path_mtu()),
         }
     }
 

@@ -239,9 +239,11 @@ impl Mbuf {
         first.set_data_off(first.data_off() - front);
         first.set_data_len(len);
         first.set_pkt_len(len.into());
+        // As a sum, so that the compiler sees that what was opened is there.
+        let len = usize::from(len - front) + usize::from(front);
         // SAFETY: `front` octets of headroom and `back` of tailroom lie around the data, and nobody
         // else refers to them.
-        Some(unsafe { slice::from_raw_parts_mut(first.start(), usize::from(len)) })
+        Some(unsafe { slice::from_raw_parts_mut(first.start(), len) })
     }
 
     /// Keeps `len` octets from `front` on. `false`, and no change, if the packet does not reach so
@@ -251,8 +253,8 @@ impl Mbuf {
     pub fn narrow(&mut self, front: usize, len: usize) -> bool {
         let first = self.first();
         let (Ok(front), Ok(len)) = (u16::try_from(front), u16::try_from(len)) else { return false };
-        let end = front.checked_add(len);
-        if first.nb_segs() != 1 || end.is_none_or(|end| end > first.data_len()) {
+        let end = u32::from(front) + u32::from(len);
+        if first.nb_segs() != 1 || end > first.data_len().into() {
             return false;
         }
         first.set_data_off(first.data_off() + front);

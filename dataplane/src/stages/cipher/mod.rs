@@ -63,6 +63,21 @@ pub(super) enum Opened {
     Forged,
 }
 
+impl Opened {
+    #[inline(always)]
+    pub(super) fn is_checked(&self) -> bool {
+        matches!(self, Opened::Checked(_))
+    }
+
+    /// Takes note of the AEAD's answer about a packet that was checked.
+    #[inline(always)]
+    pub(super) fn conclude(&mut self, genuine: bool) {
+        if let Opened::Checked(sequence) = *self {
+            *self = if genuine { Opened::Verified(sequence) } else { Opened::Forged };
+        }
+    }
+}
+
 /// What a batch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Work {

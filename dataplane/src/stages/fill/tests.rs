@@ -122,7 +122,11 @@ proptest! {
         let mut at_once = laid_out(&encap, &packet, tail);
         let mut one_by_one = at_once.clone();
 
-        let written = plain(&mut at_once, &encap, &inner, (id, protocol), sealing);
+        let fields = (id, protocol);
+        let written = match encap.esp {
+            0 => plain::<false>(&mut at_once, &encap, &inner, fields, sealing),
+            _ => plain::<true>(&mut at_once, &encap, &inner, fields, sealing),
+        };
         prop_assert_eq!(written, at_once.len() >= 64);
         encap.write_to(&mut one_by_one);
         if encap.gre != 0 {

@@ -1,0 +1,106 @@
+//! What the owner of an inbound SA keeps of it.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::drops::DropReason;
+use crate::engine::message::Event;
+use crate::ip::IpFacts;
+use crate::packet::{Flags, Packet};
+use crate::replay::{ReplayError, ReplayWindow};
+use crate::tables::InboundSa;
+use crate::tables::sa::Lifetime;
+
+/// Run-time state of an inbound SA, apart from what its counters hold: packets and octets.
+#[repr(C, align(64))]
+pub(super) struct Inbound {
+    pub(super) sa: Arc<InboundSa>,
+    pub(super) window: ReplayWindow,
+    /// It ends when its packets, its octets or the clock reach these.
+    end: Lifetime,
+    /// Source and destination as the headers of its packets have them, if it is of IPv4; otherwise
+    /// zero, which no packet has.
+    ends: [u8; 8],
+    udp: bool,
+    pub(super) expired: Cell<bool>,
+    /// The stage's count of changes when it was installed.
+    pub(super) since: u64,
+    /// Where the peer of a UDP-encapsulated SA was last seen.
+    endpoint: Option<(IpAddr, u16)>,
+}
+
+impl Inbound {
+    pub(super) fn new(sa: Arc<InboundSa>, since: u64) -> Self {
+        let mut ends = [0; 8];
+        if sa.local.is_v4() {
+            ends[..4].copy_from_slice(&sa.remote.v4_bits().to_be_bytes());
+            ends[4..].copy_from_slice(&sa.local.v4_bits().to_be_bytes());
+        }
+        Inbound {
+            window: sa.window.clone(),
+            end: sa.lifetime.or_never(),
+            ends,
+            udp: sa.udp,
+            sa,
+            expired: Cell::new(false),
+            since,
+            endpoint: None,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn over(&self, now: u64) -> bool {
+        let traffic = &self.sa.counters.traffic;
+        traffic.packets.value() >= self.end.packets
+            || traffic.octets.value() >= self.end.octets
+            || now >= self.end.tsc
+    }
+
+    /// Whether a packet came between the addresses of the SA, in UDP where that was agreed. Behind
+    /// a NAT the source may change; once the packet is authentic, its SA follows (RFC 3948).
+    #[inline(always)]
+    pub(super) fn is_met_by(&self, packet: &Packet) -> bool {
+        let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
+        if udp != self.udp {
+            return false;
+        }
+        match packet.mbuf.data().first_chunk::<20>() {
+            Some(ip) if ip[0] >> 4 == 4 && udp => ip[16..] == self.ends[4..],
+            Some(ip) if ip[0] >> 4 == 4 => ip[12..] == self.ends,
+            _ => has_ends_of(&self.sa, packet),
+        }
+    }
+
+    /// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
+    pub(super) fn note_endpoint(&mut self, packet: &Packet, events: &mut Vec<Event>) {
+        let data = packet.mbuf.data();
+        let udp = data.get(usize::from(packet.meta.l4).wrapping_sub(8)..);
+        let port = udp.and_then(|udp| udp.first_chunk());
+        let (Ok(facts), Some(port)) = (IpFacts::parse(data, true), port) else { return };
+        let seen = (facts.src.into(), u16::from_be_bytes(*port));
+        if self.endpoint != Some(seen) {
+            self.endpoint = Some(seen);
+            let (address, port) = seen;
+            events.push(Event::PeerMoved { slot: self.sa.slot, address, port });
+        }
+    }
+
+    /// Counts a replay, and says why the packet is refused.
+    #[inline(never)]
+    pub(super) fn replayed(&self, error: ReplayError) -> DropReason {
+        self.sa.counters.replays.add(1);
+        match error {
+            ReplayError::TooOld => DropReason::ReplayTooOld,
+            ReplayError::Duplicate => DropReason::ReplayDuplicate,
+            _ => DropReason::ReplaySequence,
+        }
+    }
+}
+
+/// As [`Inbound::is_met_by`] of addresses, of any packet.
+#[inline(never)]
+fn has_ends_of(sa: &InboundSa, packet: &Packet) -> bool {
+    let facts = IpFacts::parse(packet.mbuf.data(), true);
+    facts.is_ok_and(|facts| sa.local == facts.dst && (sa.udp || sa.remote == facts.src))
+}
