@@ -16,6 +16,7 @@ use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig};
 
 use crate::args::Preset;
 use crate::case::Case;
+use crate::drain::Drain;
 use crate::error::Error;
 use crate::latency;
 use crate::source::Source;
@@ -26,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) gateway: Gateway,
     /// By worker: the sources of its packets.
     pub(crate) sources: Vec<Vec<Source>>,
+    /// What frees the packets that a worker has sent, if there is only one; null ports, otherwise.
+    pub(crate) drains: Vec<Drain>,
     /// Where packets leave, by way.
     pub(crate) egress: Vec<Port>,
     pub(crate) pools: Pools,
@@ -59,19 +62,33 @@ pub(crate) struct Inlet {
 }
 
 impl Setup {
-    /// A gateway whose packets end in null ports, which free them as a NIC's driver does.
+    /// A gateway whose packets are freed when they are sent: by drains or, as these serve one core,
+    /// by null ports.
     pub(crate) fn new(eal: &Eal, case: &Case) -> Result<Self, Error> {
-        let null = |_| {
-            let device = format!("net_null_bench{},copy=0,no-rx=1", next_number());
-            Ok(Port::attach(eal, &device)?)
-        };
-        let egress = case.mode.ways().iter().map(null).collect::<Result<_, Error>>()?;
-        Self::with_egress(eal, case, egress)
+        let pools = Pools::new(eal, case, 0)?;
+        let ways = case.mode.ways().iter();
+        if case.cores.len() > 1 {
+            let null = |_| {
+                let device = format!("net_null_bench{},copy=0,no-rx=1", next_number());
+                Ok(Port::attach(eal, &device)?)
+            };
+            let egress = ways.map(null).collect::<Result<_, Error>>()?;
+            return Self::with_egress(eal, case, pools, egress);
+        }
+        let drains = ways.map(|_| Drain::new(eal, case, &pools));
+        let drains: Vec<_> = drains.collect::<Result<_, _>>()?;
+        let (egress, drains) = drains.into_iter().unzip();
+        Ok(Self { drains, ..Self::with_egress(eal, case, pools, egress)? })
     }
 
     /// A gateway that sends by `egress`, one port for each way.
-    pub(crate) fn with_egress(eal: &Eal, case: &Case, egress: Vec<Port>) -> Result<Self, Error> {
-        let (mut setup, inlets) = Self::without_sources(eal, case, egress, 0)?;
+    pub(crate) fn with_egress(
+        eal: &Eal,
+        case: &Case,
+        pools: Pools,
+        egress: Vec<Port>,
+    ) -> Result<Self, Error> {
+        let (mut setup, inlets) = Self::without_sources(eal, case, pools, egress)?;
         for Inlet { worker, way, share, port } in inlets {
             let source = Source::new(eal, case, &setup.pools, port, (way, share))?;
             setup.sources[worker].extend(source);
@@ -79,17 +96,15 @@ impl Setup {
         Ok(setup)
     }
 
-    /// The same without sources, and where they have to put their packets, of which `waiting`
-    /// frames more than usual can be made.
+    /// The same without sources, and where they have to put their packets.
     pub(crate) fn without_sources(
         eal: &Eal,
         case: &Case,
+        pools: Pools,
         egress: Vec<Port>,
-        waiting: usize,
     ) -> Result<(Self, Vec<Inlet>), Error> {
         let ways = case.mode.ways();
         let sources = case.sources();
-        let pools = Pools::new(eal, case, waiting)?;
         let pairs = (0..sources * ways.len()).map(|_| ring_pair(eal, case));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (mut ports, far_ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -108,7 +123,14 @@ impl Setup {
         let gateway = Gateway::new(eal, case, &pools, &topology, &mut ports, world)?;
         let egress = ports.split_off(far_ends.len());
         let workers = gateway.members.len();
-        let mut setup = Self { gateway, sources: Vec::new(), egress, pools, _ingress: ports };
+        let mut setup = Self {
+            gateway,
+            sources: Vec::new(),
+            drains: Vec::new(),
+            egress,
+            pools,
+            _ingress: ports,
+        };
         setup.sources.resize_with(workers, Vec::new);
         let inlet = |(number, port): (usize, Port)| {
             let worker = setup.receiver(number).ok_or(Error::Setup("a port that nobody polls"))?;
@@ -185,7 +207,8 @@ const DATA_ROOM_MIN: u16 = 2048;
 const LARGE_MIN: usize = 7;
 
 impl Pools {
-    fn new(eal: &Eal, case: &Case, waiting: usize) -> Result<Self, Error> {
+    /// For a case, and `waiting` frames more than usual.
+    pub(crate) fn new(eal: &Eal, case: &Case, waiting: usize) -> Result<Self, Error> {
         let number = next_number();
         let (packets, large) = pool_configs(case, waiting);
         Ok(Self {

@@ -25,6 +25,7 @@ mod calibrate;
 mod capture;
 mod case;
 mod compare;
+mod drain;
 mod drops;
 mod error;
 mod flows;

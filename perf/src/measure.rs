@@ -15,7 +15,6 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use dataplane::counters::StageCounters;
-use dataplane::engine::assembly::Link;
 use dataplane::engine::plan::Program;
 use dataplane::engine::topology::StageKind;
 use dataplane::engine::worker::Worker;
@@ -260,11 +259,14 @@ struct CoreRun {
 }
 
 fn run_threads(eal: &Eal, setup: &mut Setup, traffic: &Traffic<'_>) -> Result<Vec<CoreRun>, Error> {
-    let Setup { gateway, sources, .. } = setup;
+    let Setup { gateway, sources, drains, .. } = setup;
+    // If there are any, there is one worker.
+    let mut drains = Some(&mut drains[..]);
     thread::scope(|scope| {
         let members = gateway.members.iter_mut().zip(&gateway.plan.programs).zip(sources);
         let threads = members.map(|(((worker, link), program), sources)| {
-            scope.spawn(move || run_core(eal, program, (worker, link), sources, traffic))
+            let turns = Turns::new(link, drains.take().unwrap_or_default(), traffic.turn_max);
+            scope.spawn(move || run_core(eal, program, (worker, turns), sources, traffic))
         });
         join_all(threads)
     })
@@ -285,7 +287,7 @@ pub(crate) fn join_all<'scope, T>(
 fn run_core(
     eal: &Eal,
     program: &Program,
-    (worker, link): (&mut Worker, &Link),
+    (worker, mut turns): (&mut Worker, Turns<'_>),
     sources: &mut [Source],
     traffic: &Traffic<'_>,
 ) -> Result<CoreRun, Error> {
@@ -298,7 +300,6 @@ fn run_core(
     traffic.start.wait();
     let _lcore = ready?;
 
-    let mut turns = Turns::new(link, traffic.turn_max);
     let end = feed(&mut turns, worker, sources, traffic);
     drop(feeding);
     while !traffic.is_dry() && dpdk::tsc() < end.saturating_add(traffic.patience) {

@@ -1,4 +1,5 @@
-//! Turns of a worker, and what its counters say of each.
+//! Turns of a worker, and what its counters say of each. To free what was sent belongs to the turn,
+//! and to the stage that sent it.
 //!
 //! A turn that took longer than its packets can account for was interrupted: the kernel, or the
 //! hypervisor, gave the core to somebody else meanwhile. What such turns cost is set aside, and
@@ -8,6 +9,8 @@ use dataplane::engine::assembly::Link;
 use dataplane::engine::plan::Program;
 use dataplane::engine::topology::StageKind;
 use dataplane::engine::worker::Worker;
+
+use crate::drain::Drain;
 
 /// Counters of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,7 @@ pub(crate) struct Cost {
 /// Takes a worker's turns, and reads its counters after each.
 pub(crate) struct Turns<'a> {
     link: &'a Link,
+    drains: &'a mut [Drain],
     /// TSC ticks that no turn takes by itself.
     limit: u64,
     read: Counts,
@@ -49,26 +53,33 @@ struct Counts {
     busy_cycles: u64,
     /// Calls, packets and cycles of each stage.
     stages: Vec<[u64; 3]>,
+    /// Cycles in which what was sent was freed.
+    freeing: u64,
 }
 
 impl<'a> Turns<'a> {
     /// Nothing counted yet. A turn of more than `limit` TSC ticks is set aside.
-    pub(crate) fn new(link: &'a Link, limit: u64) -> Self {
+    pub(crate) fn new(link: &'a Link, drains: &'a mut [Drain], limit: u64) -> Self {
         let read = Counts::read(link);
-        let none = Counts { busy_cycles: 0, stages: vec![[0; 3]; read.stages.len()] };
-        Self { link, limit, read, kept: none.clone(), aside: none, turns: 0, turns_aside: 0 }
+        let none = Counts { busy_cycles: 0, stages: vec![[0; 3]; read.stages.len()], freeing: 0 };
+        let (kept, aside) = (none.clone(), none);
+        Self { link, drains, limit, read, kept, aside, turns: 0, turns_aside: 0 }
     }
 
     /// A turn; says whether there was anything to do.
     pub(crate) fn turn(&mut self, worker: &mut Worker) -> bool {
         let busy = worker.turn();
         if busy {
-            let before = self.read.busy_cycles;
-            let interrupted = self.link.status.busy_cycles.value() - before > self.limit;
+            let start = dpdk::tsc();
+            self.drains.iter_mut().for_each(Drain::free);
+            let freeing = dpdk::tsc().wrapping_sub(start);
+            let turn = self.link.status.busy_cycles.value() - self.read.busy_cycles;
+            let interrupted = turn + freeing > self.limit;
             self.turns += 1;
             self.turns_aside += u64::from(interrupted);
             let to = if interrupted { &mut self.aside } else { &mut self.kept };
             self.read.move_on(self.link, to);
+            to.freeing += freeing;
         }
         busy
     }
@@ -83,7 +94,12 @@ impl<'a> Turns<'a> {
             packets: kept[1] + aside[1],
             cycles: in_proportion((kept[2], kept[1]), (aside[2], aside[1])),
         });
-        let stages: Vec<_> = stages.collect();
+        let mut stages: Vec<_> = stages.collect();
+        let sends = |stage: &&mut StageCost| stage.kind == StageKind::Tx && stage.packets > 0;
+        if let Some(tx) = stages.iter_mut().find(sends) {
+            let [good, all] = [*turns - *turns_aside, *turns];
+            tx.cycles += in_proportion((kept.freeing, good), (aside.freeing, all - good));
+        }
         let of_stages: u64 = stages.iter().map(|stage| stage.cycles).sum();
         Cost {
             busy_cycles: of_stages + in_proportion(kept.of_the_loop(), aside.of_the_loop()),
@@ -98,7 +114,8 @@ impl Counts {
     fn read(link: &Link) -> Self {
         let stages =
             link.stages.iter().map(|s| [s.calls.value(), s.packets.value(), s.cycles.value()]);
-        Self { busy_cycles: link.status.busy_cycles.value(), stages: stages.collect() }
+        let busy_cycles = link.status.busy_cycles.value();
+        Self { busy_cycles, stages: stages.collect(), freeing: 0 }
     }
 
     /// Cycles that no stage took, and what they are reckoned by: packets, once for each stage.

@@ -172,6 +172,12 @@ impl Outputs {
         self.ports[output].push(packet);
     }
 
+    /// Passes packets on by an output.
+    #[inline]
+    pub fn extend(&mut self, output: usize, packets: impl Iterator<Item = Packet>) {
+        self.ports[output].extend(packets);
+    }
+
     /// Drops the packet for this one reason.
     #[inline]
     pub fn drop(&mut self, packet: Packet, reason: DropReason) {

@@ -266,10 +266,11 @@ impl Worker {
 
     fn deliver(&mut self, index: usize) {
         for output in 0..self.nodes[index].routes.len() {
-            let mut packets = std::mem::take(&mut self.nodes[index].out.ports[output]);
-            if !packets.is_empty() {
-                self.route(index, output, &mut packets);
+            if self.nodes[index].out.ports[output].is_empty() {
+                continue;
             }
+            let mut packets = std::mem::take(&mut self.nodes[index].out.ports[output]);
+            self.route(index, output, &mut packets);
             self.nodes[index].out.ports[output] = packets;
         }
     }

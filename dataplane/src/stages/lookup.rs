@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::lookup;
-use crate::ip::IpFacts;
+use crate::ip::{IpFacts, is_plain_v4};
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::stages::rewrite::{age, hop, rewrite_l2};
 use crate::tables::fib::{Found, Next};
@@ -71,7 +71,8 @@ fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Verdict {
         IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
         Ok(Addr::v4(packet.meta.destination)),
     );
-    if Addr::v4(packet.meta.destination).is_group() {
+    let destination = packet.meta.destination;
+    if !is_plain_v4(destination) && Addr::v4(destination).is_group() {
         return Verdict::output(to_group(packet));
     }
     let Some(Next(index)) = found.next() else {

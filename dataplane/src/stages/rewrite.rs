@@ -55,7 +55,8 @@ pub(super) fn age(packet: &mut Packet) -> bool {
 pub(super) fn hop(packet: &mut Packet, l2: &L2Rewrite) -> bool {
     const IPV4: u16 = EtherType::IPV4.0;
     let usual = packet.meta.ether_type == IPV4 && l2.len == UNTAGGED;
-    let may_age = packet.mbuf.data().get(8).is_some_and(|ttl| *ttl > 1);
+    let header = packet.mbuf.data().first_chunk::<20>();
+    let may_age = header.is_some_and(|header| header[8] > 1);
     if !usual || !may_age || packet.meta.flags.has(Flags::ORIGINATED) {
         return false;
     }

@@ -4,7 +4,7 @@ use dpdk::{Mbuf, RxQueue};
 
 use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::rx;
-use crate::packet::Packet;
+use crate::packet::{Meta, Packet};
 
 /// Polls one queue.
 pub struct Rx {
@@ -25,12 +25,12 @@ impl Stage for Rx {
     fn run(&mut self, _: &mut Context<'_>, _: &mut Vec<Packet>, out: &mut Outputs) {
         let received = self.queue.burst(&mut self.received, self.burst);
         out.made(received as i64);
-        for mbuf in self.received.drain(..) {
+        let arrived = Meta { port: self.port, ..Meta::default() };
+        let packets = self.received.drain(..).map(|mbuf| {
             mbuf.prefetch();
-            let mut packet = Packet::new(mbuf);
-            packet.meta.port = self.port;
-            out.push(rx::OUT, packet);
-        }
+            Packet { mbuf, meta: arrived }
+        });
+        out.extend(rx::OUT, packets);
     }
 
     fn polls(&self) -> bool {

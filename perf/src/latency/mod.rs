@@ -37,7 +37,7 @@ use self::sink::Sink;
 use crate::case::Case;
 use crate::drops::DropCounters;
 use crate::error::Error;
-use crate::gateway::{Setup, port_config, ring_pair};
+use crate::gateway::{Pools, Setup, port_config, ring_pair};
 use crate::measure::{join_all, ticks};
 
 /// What is known of latency so far.
@@ -122,7 +122,8 @@ impl Bench {
         let pairs = case.mode.ways().iter().map(|_| ring_pair(eal, case));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (egress, mut seen): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let (setup, inlets) = Setup::without_sources(eal, case, egress, waiting(case))?;
+        let pools = Pools::new(eal, case, waiting(case))?;
+        let (setup, inlets) = Setup::without_sources(eal, case, pools, egress)?;
         let mut members: Vec<Member> = Vec::new();
         members.resize_with(setup.gateway.members.len(), Member::default);
         let mut drops = DropCounters::of(&setup);

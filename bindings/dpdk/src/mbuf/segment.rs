@@ -110,6 +110,8 @@ impl Segment {
     pub(super) fn start(self) -> *mut u8 {
         // SAFETY: the segment is live.
         let buffer: *mut u8 = unsafe { (*self.0.as_ptr()).buf_addr }.cast();
+        // SAFETY: each segment has a buffer. Said, so that nobody looks whether it has.
+        unsafe { std::hint::assert_unchecked(!buffer.is_null()) };
         // SAFETY: data begins within the buffer, or at its end.
         unsafe { buffer.add(usize::from(self.data_off())) }
     }
