@@ -63,7 +63,7 @@ impl Addr {
         }
     }
 
-    /// A number that differs between most addresses: for filters and lanes, not for hash tables
+    /// A number that differs between most addresses: for lanes, not for hash tables
     /// that strangers may fill.
     #[inline]
     #[must_use]

@@ -4,7 +4,7 @@ use dpdk::{Eal, Mbuf, Port, RxQueue};
 
 use crate::case::Case;
 use crate::error::Error;
-use crate::gateway::{Pools, port_config, ring_pair};
+use crate::gateway::{Pools, receive_from, ring_pair};
 
 /// Frees what leaves by one way, after each turn of the worker that sends. A NIC's driver frees in
 /// bulk what was sent; the null port, one buffer at a time.
@@ -18,8 +18,7 @@ impl Drain {
     /// A port to send by, and what drains it.
     pub(crate) fn new(eal: &Eal, case: &Case, pools: &Pools) -> Result<(Port, Self), Error> {
         let (egress, mut port) = ring_pair(eal, case)?;
-        let queues = port.start(&port_config(case, pools))?;
-        let queue = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
+        let queue = receive_from(&mut port, case, pools)?;
         Ok((egress, Self { queue, frames: Vec::new(), _port: port }))
     }
 

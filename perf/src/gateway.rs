@@ -12,7 +12,7 @@ use dataplane::engine::topology::{
 };
 use dataplane::engine::worker::{Poll, Worker};
 use dataplane::stages::Parts;
-use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig};
+use dpdk::{Eal, Mempool, MempoolConfig, Port, PortConfig, RxQueue};
 
 use crate::args::Preset;
 use crate::case::Case;
@@ -266,6 +266,12 @@ const MEMORY_MIN_MIB: u32 = 512;
 pub(crate) fn ring_pair(eal: &Eal, case: &Case) -> Result<(Port, Port), Error> {
     let capacity = count(case.frames_on_their_way_max());
     Ok(Port::connected_pair(eal, &format!("bench{}", next_number()), capacity)?)
+}
+
+/// Starts a port to see what is sent to it.
+pub(crate) fn receive_from(port: &mut Port, case: &Case, pools: &Pools) -> Result<RxQueue, Error> {
+    let queues = port.start(&port_config(case, pools))?;
+    queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))
 }
 
 /// How the ports of a case are started, with one queue each way.

@@ -5,7 +5,7 @@ use dpdk::{Eal, Mbuf, Port, RxQueue};
 use crate::case::Case;
 use crate::drops::Drops;
 use crate::error::Error;
-use crate::gateway::{Pools, Setup, port_config, ring_pair};
+use crate::gateway::{Pools, Setup, receive_from, ring_pair};
 use crate::mode::Way;
 use crate::source::Fed;
 
@@ -49,11 +49,7 @@ impl Watched {
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let (egress, ports): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let setup = Setup::with_egress(eal, case, Pools::new(eal, case, 0)?, egress)?;
-        let start = |mut port: Port| {
-            let queues = port.start(&port_config(case, &setup.pools))?;
-            let seen = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
-            Ok((seen, port))
-        };
+        let start = |mut port: Port| Ok((receive_from(&mut port, case, &setup.pools)?, port));
         let seen = ports.into_iter().map(start).collect::<Result<_, Error>>()?;
         Ok(Self { setup, seen })
     }

@@ -127,8 +127,7 @@ impl EspOpen {
     /// another one has nothing to say about their numbers.
     fn refuse_gone(&self, packets: &[Packet], opened: &mut [Opened], checked: u64) {
         for (packet, opened) in packets.iter().zip(opened) {
-            let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
-            let is_gone = state.is_none_or(|state| state.since > checked);
+            let is_gone = self.state(packet.meta.sa).is_none_or(|state| state.since > checked);
             if is_gone && !matches!(opened, Opened::Refused(_)) {
                 *opened = Opened::Refused(DropReason::SaGone);
             }
@@ -179,10 +178,7 @@ impl EspOpen {
         if self.inbound.len() <= FEW {
             return;
         }
-        let states = || {
-            let state = |packet: &Packet| self.inbound.get(packet.meta.sa as usize)?.as_ref();
-            packets.iter().filter_map(state)
-        };
+        let states = || packets.iter().filter_map(|packet| self.state(packet.meta.sa));
         for state in states() {
             dpdk::prefetch(&*state.sa);
             dpdk::prefetch(&state.sa.local);
@@ -230,9 +226,9 @@ impl EspOpen {
         }
     }
 
-    fn state(&mut self, slot: u32) -> Result<&mut Inbound, DropReason> {
-        let state = self.inbound.get_mut(slot as usize).and_then(Option::as_mut);
-        state.ok_or(DropReason::SaGone)
+    #[inline(always)]
+    fn state(&self, slot: u32) -> Option<&Inbound> {
+        self.inbound.get(slot as usize)?.as_ref()
     }
 
     /// What can be refused before any cryptography. Of others the number, and the SA.
@@ -246,8 +242,7 @@ impl EspOpen {
             // Somebody else reads this buffer: it is not decrypted under their eyes.
             return Err(DropReason::NoRoom);
         }
-        let state = self.inbound.get(packet.meta.sa as usize).and_then(Option::as_ref);
-        let state = state.ok_or(DropReason::SaGone)?;
+        let state = self.state(packet.meta.sa).ok_or(DropReason::SaGone)?;
         if state.expired.get() || state.over(context.now) {
             if !state.expired.replace(true) {
                 context.events.push(Event::Expired { slot: packet.meta.sa, inbound: true });
@@ -270,14 +265,10 @@ impl EspOpen {
         }
     }
 
-    fn forged(&mut self, packet: &Packet) -> DropReason {
-        match self.state(packet.meta.sa) {
-            Ok(state) => {
-                state.sa.counters.forgeries.add(1);
-                DropReason::IcvMismatch
-            }
-            Err(reason) => reason,
-        }
+    fn forged(&self, packet: &Packet) -> DropReason {
+        let Some(state) = self.state(packet.meta.sa) else { return DropReason::SaGone };
+        state.sa.counters.forgeries.add(1);
+        DropReason::IcvMismatch
     }
 
     /// What is done with an authentic packet.
@@ -288,7 +279,8 @@ impl EspOpen {
         packet: &mut Packet,
         sequence: u64,
     ) -> Result<usize, DropReason> {
-        let state = self.state(packet.meta.sa)?;
+        let state = self.inbound.get_mut(packet.meta.sa as usize).and_then(Option::as_mut);
+        let state = state.ok_or(DropReason::SaGone)?;
         let newest = sequence > state.window.highest();
         state.window.advance(sequence).map_err(|error| state.replayed(error))?;
         state.sa.counters.sequence.set(state.window.highest());

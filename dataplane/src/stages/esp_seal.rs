@@ -4,7 +4,7 @@ use aead::{Aad, SealJob};
 use arrayvec::ArrayVec;
 
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage, Verdict};
+use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{Flags, NONE, Packet};
 use crate::stages::cipher::{BATCH, Cipher, Op, Work};
@@ -97,11 +97,11 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
 fn sort(packets: &mut Vec<Packet>, out: &mut Outputs) {
     out.sort(packets, |packet| {
         if packet.meta.sa == NONE {
-            Err(DropReason::SaGone).into()
+            Err(DropReason::SaGone)
         } else if packet.meta.flags.has(Flags::OVERSIZE) {
-            Verdict::output(esp_seal::FRAGMENT)
+            Ok(esp_seal::FRAGMENT)
         } else {
-            Verdict::output(esp_seal::TX)
+            Ok(esp_seal::TX)
         }
     });
 }

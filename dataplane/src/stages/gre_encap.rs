@@ -99,10 +99,10 @@ impl GreEncap {
         match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
             // The same code each time, so that the first two do what they need and no more.
             Some(Adjacency::Tunnel(encap)) => match (encap.plain, encap.slot != NONE) {
-                (true, true) => self.lay::<true, true>(context, packet, encap),
-                (true, false) => self.lay::<true, false>(context, packet, encap),
-                (false, true) => self.lay_any::<true>(context, packet, encap),
-                (false, false) => self.lay_any::<false>(context, packet, encap),
+                (true, true) => self.lay::<true, true>(context, packet, encap).into(),
+                (true, false) => self.lay::<true, false>(context, packet, encap).into(),
+                (false, true) => self.lay_any::<true>(context, packet, encap).into(),
+                (false, false) => self.lay_any::<false>(context, packet, encap).into(),
             },
             Some(Adjacency::Drop(reason)) => Err(*reason).into(),
             _ => Err(DropReason::Unresolved).into(),
@@ -115,7 +115,7 @@ impl GreEncap {
         context: &mut Context<'_>,
         packet: &mut Packet,
         encap: &Encap,
-    ) -> Verdict {
+    ) -> Result<usize, DropReason> {
         self.lay::<false, SEALED>(context, packet, encap)
     }
 
@@ -126,29 +126,22 @@ impl GreEncap {
         context: &mut Context<'_>,
         packet: &mut Packet,
         encap: &Encap,
-    ) -> Verdict {
+    ) -> Result<usize, DropReason> {
         let inner = Inner::of(packet);
-        let mut sealing = Sealing::default();
-        if SEALED {
-            match self.number(encap, &inner, context) {
-                Ok(numbered) => sealing = numbered,
-                Err(reason) => return Err(reason).into(),
-            }
-        }
-        let tail = if SEALED { fill::tail_len(encap, &inner) } else { 0 };
+        let (sealing, tail) = if SEALED {
+            (self.number(encap, &inner, context)?, fill::tail_len(encap, &inner))
+        } else {
+            (Sealing::default(), 0)
+        };
         self.identification = self.identification.wrapping_add(self.stride);
         let (id, protocol) = (self.identification, packet.meta.ether_type);
-        let Some(data) = packet.mbuf.grow(encap.len.into(), tail) else {
-            return Err(DropReason::NoRoom).into();
-        };
+        let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
         if SEALED {
             fill::trailer(data, tail, encap, &inner);
         }
         let outer_len = data.len() - usize::from(encap.ip);
-        if (!PLAIN || !fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing))
-            && let Err(reason) = self.headers(packet, encap, &inner, sealing)
-        {
-            return Err(reason).into();
+        if !PLAIN || !fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing) {
+            self.headers(packet, encap, &inner, sealing)?;
         }
         encap.sent[context.core].count(inner.octets);
         packet.meta.layer = Layer::Ethernet;
@@ -162,11 +155,11 @@ impl GreEncap {
             if !fits {
                 packet.meta.flags.set(Flags::OVERSIZE);
             }
-            Verdict::output(gre_encap::SEAL)
+            Ok(gre_encap::SEAL)
         } else if fits {
-            Verdict::output(gre_encap::TX)
+            Ok(gre_encap::TX)
         } else {
-            Verdict::output(gre_encap::FRAGMENT)
+            Ok(gre_encap::FRAGMENT)
         }
     }
 

@@ -81,8 +81,8 @@ fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Verdict {
     packet.meta.adjacency = index;
     // Most routes lead to one of these at once.
     match context.tables.adjacencies.get(index as usize) {
-        Some(Adjacency::Tunnel(encap)) => into_tunnel(context, packet, encap),
-        Some(Adjacency::Neighbor(l2)) => to_neighbor(packet, l2),
+        Some(Adjacency::Tunnel(encap)) => into_tunnel(context, packet, encap).into(),
+        Some(Adjacency::Neighbor(l2)) => to_neighbor(packet, l2).into(),
         _ => send(context, packet, index).into(),
     }
 }
@@ -132,11 +132,8 @@ fn send(context: &Context<'_>, packet: &mut Packet, adjacency: u32) -> Result<us
         let index = packet.meta.adjacency;
         let Some(adjacency) = tables.adjacencies.get(index as usize) else { break };
         match adjacency {
-            Adjacency::Tunnel(encap) => {
-                choose_lane(context, packet, encap);
-                return into_any_tunnel(packet, encap);
-            }
-            Adjacency::Neighbor(l2) => return to_any_neighbor(packet, l2),
+            Adjacency::Tunnel(encap) => return into_tunnel(context, packet, encap),
+            Adjacency::Neighbor(l2) => return to_neighbor(packet, l2),
             Adjacency::Drop(reason) => return Err(*reason),
             Adjacency::Local => return Ok(punt(packet, PuntReason::Local)),
             Adjacency::Unresolved { .. } => return Ok(punt(packet, PuntReason::Unresolved)),
@@ -172,22 +169,21 @@ fn by_policy(tables: &Tables, packet: &Packet, policy: u32) -> Result<u32, DropR
     }
 }
 
+/// As [`into_any_tunnel`] says; what nearly every packet needs is said here.
 #[inline(always)]
-fn choose_lane(context: &Context<'_>, packet: &mut Packet, encap: &Encap) {
+fn into_tunnel(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    encap: &Encap,
+) -> Result<usize, DropReason> {
     if context.spread {
         packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
     }
-}
-
-/// As [`into_any_tunnel`] says; what nearly every packet needs is said here.
-#[inline(always)]
-fn into_tunnel(context: &Context<'_>, packet: &mut Packet, encap: &Encap) -> Verdict {
-    choose_lane(context, packet, encap);
     let fits = packet.mbuf.len() <= usize::from(encap.mtu);
     if fits && !may_be_syn(packet) && age(packet) {
-        return Verdict::output(lookup::ENCAP);
+        return Ok(lookup::ENCAP);
     }
-    into_any_tunnel(packet, encap).into()
+    into_any_tunnel(packet, encap)
 }
 
 #[inline(never)]
@@ -209,13 +205,13 @@ fn into_any_tunnel(packet: &mut Packet, encap: &Encap) -> Result<usize, DropReas
 
 /// As [`to_any_neighbor`] says; what nearly every packet needs is said here.
 #[inline(always)]
-fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Verdict {
+fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
     let fits = packet.mbuf.len() <= usize::from(l2.mtu);
     let clamps = packet.meta.mss != 0 && may_be_syn(packet);
     if fits && !l2.broadcast && !clamps && hop(packet, l2) {
-        return Verdict::output(lookup::TX);
+        return Ok(lookup::TX);
     }
-    to_any_neighbor(packet, l2).into()
+    to_any_neighbor(packet, l2)
 }
 
 #[inline(never)]
@@ -238,13 +234,14 @@ fn to_any_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropRea
     Ok(lookup::TX)
 }
 
-/// Whether an IPv4 packet can be a TCP SYN. Fields are looked at where they usually are: of what
-/// has options or is a fragment it only matters that a SYN is not overlooked.
+/// Whether a packet can be a TCP SYN, as whatever is not IPv4 can. Fields are looked at where they
+/// usually are: of what has options or is a fragment it only matters that no SYN is overlooked.
 #[inline(always)]
 fn may_be_syn(packet: &Packet) -> bool {
     let data = packet.mbuf.data();
-    data.get(9) == Some(&IpProto::TCP.0)
-        && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
+    packet.meta.ether_type != EtherType::IPV4.0
+        || data.get(9) == Some(&IpProto::TCP.0)
+            && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
 }
 
 /// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece: the one

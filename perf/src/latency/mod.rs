@@ -37,7 +37,7 @@ use self::sink::Sink;
 use crate::case::Case;
 use crate::drops::DropCounters;
 use crate::error::Error;
-use crate::gateway::{Pools, Setup, port_config, ring_pair};
+use crate::gateway::{Pools, Setup, receive_from, ring_pair};
 use crate::measure::{join_all, ticks};
 
 /// What is known of latency so far.
@@ -138,8 +138,7 @@ impl Bench {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let warm_up = (pps / ways * WARM_UP.as_secs_f64()) as u64;
         for (number, (way, port)) in case.mode.ways().iter().zip(&mut seen).enumerate() {
-            let queues = port.start(&port_config(case, &setup.pools))?;
-            let queue = queues.rx.into_iter().next().ok_or(Error::Setup("a port without queue"))?;
+            let queue = receive_from(port, case, &setup.pools)?;
             let sender = sender(&setup.gateway.plan, setup.egress[number].id());
             let sender = sender.ok_or(Error::Setup("a port that nobody sends by"))?;
             members[sender].sinks.push((number, Sink::new(case, *way, queue, warm_up)));

@@ -22,6 +22,7 @@ pub(super) struct Inbound {
     /// Source and destination as the headers of its packets have them, if it is of IPv4; otherwise
     /// zero, which no packet has.
     ends: [u8; 8],
+    /// The SA's, here to spare each packet one of the SA's lines.
     udp: bool,
     pub(super) expired: Cell<bool>,
     /// The stage's count of changes when it was installed.
