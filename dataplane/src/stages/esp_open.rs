@@ -31,13 +31,9 @@ use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
-use crate::tables::sa::SaMode;
+use crate::tables::sa::{FEW_SAS, SaMode};
 
 use self::inbound::Inbound;
-
-/// SAs that stay in the second-level cache with what belongs to them: to fetch costs more there
-/// than it saves.
-const FEW: usize = 2048;
 
 /// Opens.
 #[derive(Default)]
@@ -175,7 +171,7 @@ impl EspOpen {
     /// Fetches what these packets need of their SAs. Loops this short have many cache misses
     /// outstanding; the stage itself would wait for one after the other.
     fn fetch(&self, packets: &[Packet]) {
-        if self.inbound.len() <= FEW {
+        if self.inbound.len() <= FEW_SAS {
             return;
         }
         let states = || packets.iter().filter_map(|packet| self.state(packet.meta.sa));

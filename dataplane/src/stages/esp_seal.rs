@@ -8,7 +8,7 @@ use crate::engine::stage::{Context, Outputs, Stage};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{Flags, NONE, Packet};
 use crate::stages::cipher::{BATCH, Cipher, Op, Work};
-use crate::tables::{SaTable, encap::ESP_IV};
+use crate::tables::{SaTable, encap::ESP_IV, sa::FEW_SAS};
 
 /// Seals.
 #[derive(Default)]
@@ -76,6 +76,7 @@ impl Stage for EspSeal {
 /// Seals packets in place. One that cannot be is left as it is but for its SA, which it has no
 /// more: `unsealed` is told its index and the SA's slot.
 pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnMut(usize, u32)) {
+    fetch(packets, sas);
     let mut from = 0;
     for batch in packets.chunks_mut(BATCH) {
         let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
@@ -91,6 +92,16 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
         aead::seal(&mut jobs);
         from += len;
     }
+}
+
+/// Fetches the SAs of these packets, then their keys.
+fn fetch(packets: &[Packet], sas: &SaTable) {
+    if sas.outbound_slots() <= FEW_SAS {
+        return;
+    }
+    let all = || packets.iter().filter_map(|packet| sas.outbound(packet.meta.sa));
+    all().for_each(dpdk::prefetch);
+    all().for_each(|sa| sa.key.prefetch());
 }
 
 /// To the underlay, in fragments if need be; dropped if not sealed.

@@ -19,6 +19,9 @@ use crate::tables::sa::Lifetime;
 use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
 use dpdk::{Mbuf, TxRequest};
 
+/// Adjacencies that stay in the second-level cache with what belongs to them: to fetch costs more
+/// there than it saves.
+const FEW: usize = 2048;
 /// Octets of the outer IPv4 header: templates have no options.
 const IP4_LEN: u16 = 20;
 
@@ -92,6 +95,26 @@ impl GreEncap {
     pub fn new(number: u16, stride: u16) -> Self {
         let gre_sequences = FastMap::default();
         GreEncap { outbound: Vec::new(), gre_sequences, identification: number, stride }
+    }
+
+    /// Fetches what these packets need of their peers and SAs: first what templates lead to, then
+    /// what that leads to.
+    fn fetch(&self, context: &Context<'_>, packets: &[Packet]) {
+        let encaps = || {
+            let adjacencies = &context.tables.adjacencies;
+            let adjacency = |packet: &Packet| adjacencies.get(packet.meta.adjacency as usize);
+            packets.iter().filter_map(adjacency).filter_map(|adjacency| match adjacency {
+                Adjacency::Tunnel(encap) => Some(encap),
+                _ => None,
+            })
+        };
+        for encap in encaps() {
+            encap.prefetch_template();
+            dpdk::prefetch(&encap.sent[context.core]);
+            self.outbound.get(encap.slot as usize).into_iter().for_each(dpdk::prefetch);
+        }
+        let states = encaps().filter_map(|encap| self.outbound.get(encap.slot as usize)?.as_ref());
+        states.for_each(|state| dpdk::prefetch(&*state.counters));
     }
 
     #[inline(always)]
@@ -235,6 +258,9 @@ impl GreEncap {
 
 impl Stage for GreEncap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
+        if context.tables.adjacencies.len() > FEW {
+            self.fetch(context, input);
+        }
         out.sort(input, |packet| self.encap(context, packet));
     }
 

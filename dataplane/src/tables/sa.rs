@@ -110,6 +110,10 @@ pub struct OutboundSa {
     pub device_key: Option<DeviceKey>,
 }
 
+/// SAs that stay in the second-level cache with what belongs to them: to fetch costs more there
+/// than it saves.
+pub const FEW_SAS: usize = 2048;
+
 /// All SAs.
 #[derive(Debug, Default, Clone)]
 pub struct SaTable {
@@ -145,6 +149,11 @@ impl SaTable {
     pub fn slot_of(&self, spi: u32) -> Option<u32> {
         // Different SPIs have different hashes and tags.
         self.by_spi.find(hash(spi), |_| true)
+    }
+
+    /// Slots for outbound SAs, whether in use or not.
+    pub fn outbound_slots(&self) -> usize {
+        self.outbound.len()
     }
 
     /// The inbound SA in this slot.
