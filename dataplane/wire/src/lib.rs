@@ -13,7 +13,7 @@
 //!
 //! - link: [`mac`] [`eth`] [`vlan`] [`arp`]
 //! - network: [`ip4`] [`ip6`] [`icmp`] [`icmp6`]
-//! - transport and tunnel: [`udp`] [`tcp`] [`gre`] [`esp`]
+//! - transport and tunnel: [`udp`] [`tcp`] [`gre`] [`esp`] [`nhrp`]
 //! - helpers: [`plain`] [`prefix`] [`ipproto`] [`checksum`] [`ecn`] [`flow`] [`frag`]
 
 #![no_std]
@@ -35,6 +35,7 @@ pub mod ip4;
 pub mod ip6;
 pub mod ipproto;
 pub mod mac;
+pub mod nhrp;
 pub mod plain;
 pub mod prefix;
 pub mod tcp;
