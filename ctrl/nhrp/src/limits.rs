@@ -1,0 +1,51 @@
+//! How long and how many, and why.
+
+use std::time::{Duration, Instant};
+
+/// Waits for the answer to a registration: 1, 2, 4 … 64 s, as Cisco and FRR.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_LAST: Duration = Duration::from_secs(64);
+/// A server is down after so many requests without an answer: 7 s of silence.
+pub(crate) const TRIES_DOWN: u32 = 3;
+
+/// Registered bindings in all: as many hosts as a /16 has.
+pub(crate) const REGISTERED_MAX: usize = 65_536;
+/// Registered bindings of one NBMA address. A spoke has one or a few; many share one behind a
+/// carrier's NAT; and nobody who has a password may fill the cache alone.
+pub(crate) const REGISTERED_PER_NBMA_MAX: usize = 256;
+
+/// Error Indications in the long run, and at once. They are a courtesy: a peer that needs them
+/// repeats its mistake.
+const ERROR_INTERVAL: Duration = Duration::from_millis(100);
+const ERROR_BURST: u32 = 10;
+
+/// Octets of a packet that an error quotes: it is known by its head.
+pub(crate) const QUOTE_MAX: usize = 128;
+/// Octets of the longest packet that is written: what each tunnel carries in one piece.
+pub(crate) const PACKET_MAX: usize = 1280;
+
+/// Hop count of what is sent: FRR's, and far above the number of hubs on any path.
+pub(crate) const HOPS: u8 = 64;
+/// Hop count of a registration: the server is the next hop.
+pub(crate) const HOPS_REGISTRATION: u8 = 1;
+
+/// Timers that one poll serves, so that it never holds up the control thread.
+pub(crate) const POLL_MAX: usize = 512;
+
+/// How many Error Indications may be sent: a token bucket, kept as the time when it is full again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ErrorRate {
+    full_at: Option<Instant>,
+}
+
+impl ErrorRate {
+    /// Takes one; false if there is none.
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.unwrap_or(now).max(now) + ERROR_INTERVAL;
+        if full_at - now > ERROR_INTERVAL * ERROR_BURST {
+            return false;
+        }
+        self.full_at = Some(full_at);
+        true
+    }
+}

@@ -1,0 +1,144 @@
+//! Registrations of others with us (RFC 2332 5.2.3, 5.2.4).
+//!
+//! ```text
+//! spoke > hub   Registration Request  id, holding time, NAT [hub's NBMA]
+//! hub > spoke   Registration Reply    the same, a code in each CIE, who answers, and
+//!                                     NAT [.., outer source of the request] if the spoke claims
+//!                                     another NBMA address
+//! ```
+//!
+//! A request is granted as a whole or refused as a whole: a refusal has one CIE, with the code and
+//! no holding time. Each repetition is answered anew, and so alike. A holding time of zero takes a
+//! registration back.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use wire::nhrp::{Cie, Code, Flags, Kind};
+
+use crate::cache::{Binding, Origin};
+use crate::counters::DropReason;
+use crate::limits::{REGISTERED_MAX, REGISTERED_PER_NBMA_MAX};
+use crate::machine::{Action, Event, Nhrp, Policy};
+use crate::message::{View, host_len, refused};
+
+impl Nhrp {
+    /// Answers a Registration Request.
+    pub(crate) fn register(
+        &mut self,
+        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        policy: &impl Policy,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DropReason> {
+        let header = packet.header();
+        // A client that does not know its server's address names itself.
+        let own = if self.config.is_own(header.dst_protocol) {
+            header.dst_protocol
+        } else if header.dst_protocol == header.src_protocol {
+            self.config.source_for(header.src_protocol).ok_or(DropReason::NotForUs)?
+        } else {
+            return Err(DropReason::NotForUs);
+        };
+        let request = (from, packet);
+        let answer = (Kind::RegistrationReply, own);
+        let mut fresh = 0;
+        for cie in packet.cies() {
+            let protocol = cie.protocol.unwrap_or(header.src_protocol);
+            if let Err(code) = self.may_register((from, protocol), &cie, &mut fresh, policy) {
+                self.answer(request, answer, &[refused(cie, code)], None, out);
+                out.push(Action::Event(Event::Refused { protocol, nbma: from, code }));
+                return Err(DropReason::Refused);
+            }
+        }
+        for cie in packet.cies() {
+            let protocol = cie.protocol.unwrap_or(header.src_protocol);
+            let claimed = cie.nbma.unwrap_or(header.src_nbma);
+            let binding = Binding {
+                protocol,
+                nbma: from,
+                claimed: (claimed != from).then_some(claimed),
+                origin: Origin::Registered,
+                unique: header.flags.contains(Flags::UNIQUE),
+                mtu: cie.mtu,
+                expires: Some(now + Duration::from_secs(cie.holding_time.into())),
+            };
+            self.enter(binding, cie.holding_time > 0, out);
+        }
+        let cies = packet.cies().map(|cie| Cie { code: Code::OK, ..cie }).collect::<Vec<_>>();
+        let outside = Cie {
+            prefix_len: host_len(header.src_protocol),
+            nbma: Some(from),
+            protocol: Some(header.src_protocol),
+            ..Cie::default()
+        };
+        let nat = (header.src_nbma != from).then_some(outside);
+        self.answer(request, answer, &cies, nat, out);
+        Ok(())
+    }
+
+    /// Whether the client at an NBMA address may have a protocol address. `fresh` counts those of
+    /// the same request that it has not yet.
+    fn may_register(
+        &self,
+        (from, protocol): (IpAddr, IpAddr),
+        cie: &Cie,
+        fresh: &mut usize,
+        policy: &impl Policy,
+    ) -> Result<(), Code> {
+        // A client has addresses, not networks: those are for routing protocols to tell.
+        let is_one = cie.prefix(protocol).is_ok_and(|prefix| prefix.is_host());
+        let is_peers = self.config.is_host(protocol)
+            && !self.config.is_own(protocol)
+            && protocol != self.config.nbma
+            && protocol != from;
+        if !is_one || !is_peers || !policy.may_claim(from, protocol) {
+            return Err(Code::PROHIBITED);
+        }
+        match self.cache.find(protocol) {
+            Some(binding) if binding.nbma == from => Ok(()),
+            Some(binding) if binding.origin != Origin::Registered => Err(Code::PROHIBITED),
+            Some(binding) if binding.unique => Err(Code::ALREADY_REGISTERED),
+            _ if cie.holding_time == 0 => Ok(()),
+            other => {
+                *fresh += 1;
+                let added = if other.is_none() { *fresh } else { 0 };
+                let room = self.cache.registered_total() + added <= REGISTERED_MAX
+                    && self.cache.registered_from(from) + *fresh <= REGISTERED_PER_NBMA_MAX;
+                if room { Ok(()) } else { Err(Code::RESOURCES) }
+            }
+        }
+    }
+
+    /// Enters a registration that is granted, or takes it back.
+    fn enter(&mut self, binding: Binding, stays: bool, out: &mut Vec<Action>) {
+        let protocol = binding.protocol;
+        let old = self.cache.find(protocol).copied();
+        // What an operator said is not shortened by what a peer says.
+        if old.is_some_and(|old| old.origin != Origin::Registered) {
+            return;
+        }
+        if !stays {
+            if old.is_some_and(|old| old.nbma == binding.nbma) {
+                self.forget(protocol, out);
+            }
+            return;
+        }
+        self.cache.insert(binding);
+        let same = |old: Binding| Binding { expires: binding.expires, ..old } == binding;
+        if !old.is_some_and(same) {
+            out.push(Action::Install(binding));
+        }
+        if old.is_none_or(|old| old.nbma != binding.nbma) {
+            let nbma = binding.nbma;
+            out.push(Action::Event(Event::Registered { protocol, nbma }));
+        }
+    }
+
+    /// Removes a registration that its client took back.
+    pub(crate) fn forget(&mut self, protocol: IpAddr, out: &mut Vec<Action>) {
+        if self.cache.remove(protocol).is_some() {
+            out.push(Action::Remove { protocol });
+            out.push(Action::Event(Event::Withdrawn { protocol }));
+        }
+    }
+}
