@@ -8,6 +8,7 @@
 #
 #   dmvpn_net          namespaces, links, hosts
 #   dmvpn_configure    keys and configurations
+#   dmvpn_ports        the beginning of another configuration
 #   dmvpn_start        the three gateways
 #
 # Needs say.sh, net.sh, config.sh, gateway.sh. Namespaces: inet, hub, spoke1, spoke2, and a host
@@ -62,13 +63,19 @@ dmvpn_configure() {
     done
 }
 
-dmvpn_config() {
-    local self=$1 peer number map=
+# System and ports of a gateway.
+dmvpn_ports() {
+    local self=$1 number
     case $self in hub) number=0 ;; spoke1) number=1 ;; *) number=2 ;; esac
     gateway_core "$number"
     conf_system "$self" "$core" "$(gateway_socket "$self")"
     conf_port wan 0 wan0 underlay "${nbma[$self]}/24" "${inet[$self]}"
     conf_port lan 1 lan0 overlay "${lan[$self]}.1/24"
+}
+
+dmvpn_config() {
+    local self=$1 peer map=
+    dmvpn_ports "$self"
     for peer in "${dmvpn_gateways[@]}"; do
         [ "$peer" = "$self" ] ||
             map+="{ protocol = \"${tunnel[$peer]}\", nbma = \"${nbma[$peer]}\" }, "

@@ -31,7 +31,8 @@ use serde_json::value::RawValue;
 
 use super::key::KeyHex;
 use super::report::{
-    Core, Direction, Drop, Neighbor, Peer, Port, Route, Sa, Stage, Topology, Tunnel,
+    Core, Direction, Drop, Neighbor, NhrpBinding, NhrpServer, NhrpTraffic, Peer, Port, Route, Sa,
+    Stage, Topology, Tunnel,
 };
 
 /// Version of the protocol.
@@ -106,6 +107,12 @@ pub enum Show {
     Cores {},
     /// ARP and neighbour discovery.
     Neighbors {},
+    /// NHRP: who is reached how.
+    NhrpCache {},
+    /// NHRP: servers that we register with.
+    NhrpServers {},
+    /// NHRP: messages and drops.
+    NhrpTraffic {},
 }
 
 /// What to forget or reset: `{"what":"counters"}`.
@@ -345,6 +352,12 @@ pub enum Reply {
     Cores(Vec<Core>),
     /// Of `show`.
     Neighbors(Vec<Neighbor>),
+    /// Of `show`.
+    NhrpCache(Vec<NhrpBinding>),
+    /// Of `show`.
+    NhrpServers(Vec<NhrpServer>),
+    /// Of `show`.
+    NhrpTraffic(Vec<NhrpTraffic>),
     /// Of `clear`.
     Cleared {
         /// Entries that were forgotten, or counters that were reset.

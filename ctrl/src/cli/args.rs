@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use aead::Algorithm;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::execute::{ClientCommand, Order};
 use super::{Command, Keygen};
@@ -132,6 +132,23 @@ enum What {
     Cores,
     /// ARP and neighbour discovery
     Neighbors,
+    /// NHRP: bindings of peers, next hop servers, or messages
+    Nhrp {
+        /// What of it
+        #[arg(value_enum, default_value_t = OfNhrp::Cache)]
+        part: OfNhrp,
+    },
+}
+
+/// What to show of NHRP.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OfNhrp {
+    /// Which NBMA address is behind which protocol address
+    Cache,
+    /// Next hop servers that we register with
+    Nhs,
+    /// Messages sent and received, and drops
+    Traffic,
 }
 
 impl From<What> for Show {
@@ -147,6 +164,9 @@ impl From<What> for Show {
             What::Topology => Self::Topology {},
             What::Cores => Self::Cores {},
             What::Neighbors => Self::Neighbors {},
+            What::Nhrp { part: OfNhrp::Cache } => Self::NhrpCache {},
+            What::Nhrp { part: OfNhrp::Nhs } => Self::NhrpServers {},
+            What::Nhrp { part: OfNhrp::Traffic } => Self::NhrpTraffic {},
         }
     }
 }

@@ -15,6 +15,7 @@ mod diagnostic;
 mod file;
 mod locations;
 mod model;
+mod nhrp;
 mod overhead;
 mod read;
 mod reader;

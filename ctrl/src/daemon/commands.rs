@@ -51,6 +51,9 @@ impl Gateway {
             Show::Topology {} => Reply::Topology(self.report_topology()),
             Show::Cores {} => Reply::Cores(self.report_cores()),
             Show::Neighbors {} => Reply::Neighbors(self.report_neighbors()),
+            Show::NhrpCache {} => Reply::NhrpCache(self.report_nhrp_cache(now)),
+            Show::NhrpServers {} => Reply::NhrpServers(self.report_nhrp_servers()),
+            Show::NhrpTraffic {} => Reply::NhrpTraffic(self.report_nhrp_traffic()),
         }
     }
 

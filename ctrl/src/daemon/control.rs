@@ -22,9 +22,10 @@ use crate::config::{Attachment, Config, TunnelMode};
 use crate::icmp::{Limiter, PathMtu};
 use crate::keepalive::{Endpoints, Keepalive, Responder};
 use crate::neighbor::{InterfaceConfig, Neighbors};
-use crate::policy::{self, Memory, PortFacts};
+use crate::policy::{self, Learned, Memory, PortFacts};
 use crate::sas::{AddError, Moment, Sas};
 
+use super::nhrp::TunnelNhrp;
 use super::ports::AttachedPort;
 use super::publish::Transaction;
 use super::reports::{Baseline, ControlDrops};
@@ -89,6 +90,10 @@ pub(super) struct Gateway {
     pub(super) keepalives: HashMap<u16, TunnelKeepalive>,
     /// Tunnels that keepalives have found dead, by interface index.
     pub(super) down: BTreeSet<u16>,
+    /// By tunnel name.
+    pub(super) nhrp: HashMap<String, TunnelNhrp>,
+    /// Peers that NHRP has found.
+    pub(super) learned: Learned,
     /// Next hops that are kept resolved.
     pub(super) needed: BTreeSet<(u16, IpAddr)>,
     /// Next hops that adjacencies wait for, by adjacency.
@@ -126,6 +131,7 @@ impl Gateway {
         let changes = self.sas.configure(&self.config, moment)?;
         self.sas_changed(changes);
         self.configure_keepalives(now);
+        self.configure_nhrp(now).map_err(|_| AddError::Random)?;
         let interfaces = interfaces(&self.config, &self.facts);
         let actions = self.neighbors.set_interfaces(now, interfaces);
         self.neighbor_actions(actions, now);
@@ -214,6 +220,7 @@ impl Gateway {
             self.changed();
         }
         self.send_keepalives(now);
+        self.poll_nhrp(now);
         if now.duration_since(self.links_checked) >= LINK_INTERVAL {
             self.links_checked = now;
             self.check_links(now);
@@ -263,14 +270,25 @@ impl Gateway {
         protocol: u16,
         payload: &[u8],
     ) {
-        let key = policy::AdjacencyKey::Peer(interface, peer);
-        let adjacency = self.memory.indices.of(key);
-        if let Some(mut packet) = self.make(payload) {
-            packet.meta.adjacency = adjacency;
-            packet.meta.ether_type = protocol;
-            packet.meta.flags.set(Flags::RESOLVED);
+        if let Some(packet) = self.tunnel_packet(interface, peer, protocol, payload) {
             self.inject(packet);
         }
+    }
+
+    /// A payload of the gateway's own, ready for a tunnel peer.
+    pub(super) fn tunnel_packet(
+        &mut self,
+        interface: u16,
+        peer: IpAddr,
+        protocol: u16,
+        payload: &[u8],
+    ) -> Option<Packet> {
+        let key = policy::AdjacencyKey::Peer(interface, peer);
+        let mut packet = self.make(payload)?;
+        packet.meta.adjacency = self.memory.indices.of(key);
+        packet.meta.ether_type = protocol;
+        packet.meta.flags.set(Flags::RESOLVED);
+        Some(packet)
     }
 
     /// A packet of the gateway's own, from its IP header on.
@@ -306,6 +324,7 @@ impl Gateway {
 
     /// Stops the workers and gives everything back.
     pub(super) fn stop(mut self) {
+        self.leave_nhrp();
         for running in &self.links {
             running.link.status.stop.store(true, Ordering::Relaxed);
         }

@@ -11,6 +11,7 @@ mod commands;
 mod control;
 mod crypto;
 mod neighbors;
+mod nhrp;
 mod placement;
 mod ports;
 mod publish;

@@ -124,6 +124,7 @@ impl Gateway {
             sas: &self.sas,
             path_mtus: &path_mtus,
             down: &self.down,
+            learned: &self.learned,
         };
         let compiled = policy::compile(&self.config, &known, &mut self.memory, self.links.len());
         self.unresolved = compiled.unresolved;
@@ -136,7 +137,7 @@ impl Gateway {
     }
 
     /// Whether every command sent so far has taken effect.
-    fn all_applied(&self) -> bool {
+    pub(super) fn all_applied(&self) -> bool {
         self.links.iter().all(|running| {
             running.backlog.is_empty()
                 && running.link.status.applied.load(Ordering::Acquire) == running.sent

@@ -9,7 +9,7 @@ use dataplane::packet::{Flags, Packet, PuntReason};
 use dataplane::tables::Adjacency;
 use wire::{IpProto, gre};
 
-use crate::config::Direction;
+use crate::config::{Direction, TunnelId};
 use crate::icmp::{self, ErrorKind, PmtuDrop, Quoted, QuotedTunnel};
 use crate::policy::{self, AdjacencyKey, Guard};
 
@@ -38,7 +38,7 @@ impl Gateway {
                 self.report(&packet, ErrorKind::NetUnreachable, now);
             }
             PuntReason::Keepalive => self.keepalive(&packet, now),
-            PuntReason::Nhrp => self.drops.count(DropReason::Unhandled),
+            PuntReason::Nhrp => self.nhrp_packet(&packet, now),
         }
     }
 
@@ -149,6 +149,12 @@ impl Gateway {
         }
     }
 
+    /// Whether the tables know an adjacency, be it that its next hop has to be asked for first.
+    pub(super) fn is_published(&self, adjacency: u32) -> bool {
+        let adjacency = self.tables.adjacencies.get(adjacency as usize);
+        matches!(adjacency, Some(Adjacency::Tunnel(_) | Adjacency::Unresolved { .. }))
+    }
+
     fn is_sendable(&self, adjacency: u32) -> bool {
         let adjacency = self.tables.adjacencies.get(adjacency as usize);
         matches!(adjacency, Some(Adjacency::Tunnel(_) | Adjacency::Neighbor(_)))
@@ -189,8 +195,10 @@ impl LiveTunnels {
             (e.manual.local, remote, e.manual.spi.value())
         });
         // Peers that profile or policy protect are not sent to in clear.
-        let gre = gateway.config.tunnels.iter().flat_map(|tunnel| {
-            policy::tunnel_peers(tunnel)
+        let tunnels = (0..).map(TunnelId).zip(&gateway.config.tunnels);
+        let gre = tunnels.flat_map(|(id, tunnel)| {
+            let peers = gateway.learned.peers(id, tunnel);
+            peers
                 .into_iter()
                 .filter(|peer| policy::guard(&gateway.config, tunnel, *peer) == Guard::Clear)
                 .map(|peer| (tunnel.local, peer, tunnel.key))

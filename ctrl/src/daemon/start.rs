@@ -15,6 +15,7 @@ use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
 use crate::config::{self, Attachment, Config};
 use crate::icmp::{Limiter, Limits, PathMtu};
 use crate::neighbor::Neighbors;
+use crate::policy::Learned;
 use crate::sas::Sas;
 
 use super::control::{Gateway, Running};
@@ -97,6 +98,8 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         path_mtu: PathMtu::default(),
         keepalives: HashMap::new(),
         down: BTreeSet::new(),
+        nhrp: HashMap::new(),
+        learned: Learned::default(),
         needed: BTreeSet::new(),
         unresolved: HashMap::new(),
         errors: Limiter::new(Limits::ERRORS, getrandom::u64()?),

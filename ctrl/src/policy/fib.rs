@@ -45,7 +45,7 @@ pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
 /// same prefix the last of them counts. The adjacencies of tunnel peers are in place.
 pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     let mut routes = ipsec::policy_routes(build);
-    let mapped = mapped(build.config);
+    let mapped = mapped(build);
     configured(build, Table::Overlay, &mapped, &mut routes);
     connected(build, Role::Overlay, &mut routes);
     for (number, tunnel) in (0u16..).zip(&build.config.tunnels) {
@@ -56,15 +56,14 @@ pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     cached(&mut build.memory.routes.overlay, routes)
 }
 
-fn mapped(config: &Config) -> Mapped {
-    let mut mapped = Mapped::new();
-    for (number, tunnel) in (0u16..).zip(&config.tunnels) {
-        if let TunnelMode::Mgre { map, .. } = &tunnel.mode {
-            let id = TunnelId(number);
-            mapped.extend(map.iter().map(|entry| ((id, entry.protocol), entry.nbma)));
-        }
-    }
-    mapped
+fn mapped(build: &Build<'_>) -> Mapped {
+    let tunnels = (0..).map(TunnelId).zip(&build.config.tunnels);
+    tunnels
+        .flat_map(|(id, tunnel)| {
+            let bindings = build.known.learned.bindings(id, tunnel);
+            bindings.into_iter().map(move |entry| ((id, entry.protocol), entry.nbma))
+        })
+        .collect()
 }
 
 fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
@@ -113,7 +112,7 @@ fn locals(build: &mut Build<'_>, role: Role, routes: &mut Routes) {
 }
 
 /// Subnets of a tunnel: a point-to-point tunnel's leads to its peer, an mGRE tunnel's to the
-/// peers that are mapped.
+/// peers that are mapped, by the configuration or by NHRP.
 fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: &mut Routes) {
     match &tunnel.mode {
         TunnelMode::Gre { remote, .. } => {
@@ -125,12 +124,12 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
                 routes.push((address.prefix(), peer));
             }
         }
-        TunnelMode::Mgre { map, .. } => {
+        TunnelMode::Mgre { .. } => {
             let unmapped = build.drop(DropReason::Unresolved);
             for address in &tunnel.addresses {
                 routes.push((address.prefix(), unmapped));
             }
-            for entry in map {
+            for entry in build.known.learned.bindings(id, tunnel) {
                 let peer = tunnels::peer_index(build, id, entry.nbma);
                 routes.push((IpPrefix::host(entry.protocol), peer));
             }
@@ -207,7 +206,7 @@ fn broadcasts(build: &mut Build<'_>, routes: &mut Routes) {
             continue;
         }
         let interface = tunnel_interface(config, id);
-        let receivers = multicast::tunnel_receivers(config, build.memory, id);
+        let receivers = multicast::tunnel_receivers(build, id);
         let adjacency =
             build.set(AdjacencyKey::Broadcast(interface), Adjacency::Replicate(receivers));
         for address in tunnel.addresses.iter().filter_map(|a| broadcast(a.prefix())) {

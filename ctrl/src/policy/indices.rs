@@ -30,6 +30,11 @@ pub enum AdjacencyKey {
 }
 
 impl AdjacencyKey {
+    /// Whether it comes and goes with hosts, so that its index is given to another in the end.
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::NextHop(..) | Self::Peer(..))
+    }
+
     /// The interface that it belongs to.
     fn interface(&self) -> Option<u16> {
         match *self {
@@ -44,20 +49,20 @@ impl AdjacencyKey {
     }
 }
 
-/// How many next hops of an interface must have gone before the index of the first is given to
-/// another: packets that still carry it have left by then.
+/// How many next hops or peers of an interface must have gone before the index of the first is
+/// given to another: packets that still carry it have left by then.
 const RESTING: usize = 256;
 
 /// Index by key. An index, once given, keeps its meaning; one that is not in use drops.
 ///
-/// Hosts come and go, so the index of a next hop that is gone is given to another one in the end,
-/// of the same interface: a packet that was very late would still leave by its own link, in clear
-/// or sealed as it was meant to.
+/// Hosts come and go, so the index of a next hop or peer that is gone is given to another one in
+/// the end, of the same interface: a packet that was very late would still leave by its own link,
+/// in clear or sealed as it was meant to.
 #[derive(Debug, Default)]
 pub struct Indices {
     by_key: HashMap<AdjacencyKey, u32>,
     keys: Vec<AdjacencyKey>,
-    /// Of next hops that are gone, by interface; the oldest first.
+    /// Of next hops and peers that are gone, by interface; the oldest first.
     resting: HashMap<u16, VecDeque<u32>>,
 }
 
@@ -76,10 +81,9 @@ impl Indices {
         index
     }
 
-    /// An index of a next hop that is long gone.
+    /// An index of a next hop or peer that is long gone.
     fn rested(&mut self, key: &AdjacencyKey) -> Option<u32> {
-        let AdjacencyKey::NextHop(interface, _) = key else { return None };
-        let resting = self.resting.get_mut(interface)?;
+        let resting = self.resting.get_mut(&key.interface().filter(|_| key.is_passing())?)?;
         if resting.len() > RESTING { resting.pop_front() } else { None }
     }
 
@@ -106,9 +110,9 @@ impl Indices {
     /// The table of these adjacencies; every other index drops.
     pub fn table(&mut self, adjacencies: HashMap<u32, Adjacency>) -> Vec<Adjacency> {
         let by_key = &mut self.by_key;
-        for (key, index) in by_key.extract_if(|key, index| {
-            matches!(key, AdjacencyKey::NextHop(..)) && !adjacencies.contains_key(index)
-        }) {
+        for (key, index) in
+            by_key.extract_if(|key, index| key.is_passing() && !adjacencies.contains_key(index))
+        {
             let interface = key.interface().unwrap_or_default();
             self.resting.entry(interface).or_default().push_back(index);
         }

@@ -10,12 +10,14 @@ use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
 use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, Protection, SaTable};
 use wire::{IpPrefix, IpProto};
 
-use crate::config::{self, Config, Direction, EspMode, PortId, ProfileId, TunnelMode, UpperLayer};
+use crate::config::{
+    self, Config, Direction, EspMode, PortId, ProfileId, TunnelId, TunnelMode, UpperLayer,
+};
 use crate::sas::Entry;
 
 use super::indices::AdjacencyKey;
 use super::tunnels::{self, Guard, Route};
-use super::{Build, port_interface};
+use super::{Build, Learned, port_interface};
 
 /// Ports that have policies, in the order of their numbers.
 fn policy_ports(config: &Config) -> Vec<PortId> {
@@ -193,7 +195,7 @@ pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
         let entries = build.known.sas.iter();
         entries.filter(move |entry| entry.manual.direction == direction)
     };
-    let gre = GreSas::new(build.config);
+    let gre = GreSas::new(build.config, build.known.learned);
     let served = served_selectors(build.config);
     let inbound = of(Direction::In).map(|entry| {
         let sa = &entry.manual;
@@ -216,15 +218,16 @@ struct GreSas {
 }
 
 impl GreSas {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, learned: &Learned) -> Self {
         let mut sas = GreSas::default();
-        for tunnel in &config.tunnels {
+        for (id, tunnel) in (0..).map(TunnelId).zip(&config.tunnels) {
             match (tunnel.protection, &tunnel.mode) {
                 (Some(profile), TunnelMode::Mgre { .. }) => {
                     sas.of_all.insert((tunnel.local, profile));
                 }
                 (_, TunnelMode::Gre { .. }) | (None, TunnelMode::Mgre { .. }) => {
-                    let guards = tunnels::peers(tunnel)
+                    let guards = learned
+                        .peers(id, tunnel)
                         .into_iter()
                         .map(|peer| tunnels::guard(config, tunnel, peer));
                     sas.of_peers.extend(guards.filter_map(|guard| match guard {

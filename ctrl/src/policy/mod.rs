@@ -9,6 +9,7 @@ mod fib;
 mod indices;
 mod ipsec;
 mod multicast;
+mod peers;
 #[cfg(test)]
 mod tests;
 mod tunnels;
@@ -27,7 +28,8 @@ use crate::sas::Sas;
 
 pub use fib::RouteCache;
 pub use indices::{AdjacencyKey, Indices};
-pub use tunnels::{Guard, guard, peers as tunnel_peers};
+pub use peers::{Learned, LearnedPeers};
+pub use tunnels::{Guard, guard};
 
 /// What is known at run time, beside the configuration.
 pub struct Known<'a> {
@@ -41,6 +43,8 @@ pub struct Known<'a> {
     pub path_mtus: &'a HashMap<IpAddr, u16>,
     /// Tunnels that keepalives have found dead, by interface index.
     pub down: &'a BTreeSet<u16>,
+    /// Peers that NHRP has found.
+    pub learned: &'a Learned,
 }
 
 /// What a configured port turned out to be.
@@ -84,6 +88,18 @@ impl Memory {
         if !gone.is_empty() || names.len() != self.names.len() {
             self.names = names.into_iter().cloned().collect();
         }
+    }
+}
+
+impl Memory {
+    /// Forgets the counters of peers that are gone: many come and go.
+    fn forget_counters(&mut self, config: &Config, learned: &Learned) {
+        let tunnels = (0..).map(TunnelId).zip(&config.tunnels);
+        let peers = tunnels.map(|(id, tunnel)| (tunnel.name.as_str(), learned.peers(id, tunnel)));
+        let peers: HashMap<&str, Vec<IpAddr>> = peers.collect();
+        self.peers.retain(|(tunnel, nbma), _| {
+            peers.get(tunnel.as_str()).is_some_and(|peers| peers.binary_search(nbma).is_ok())
+        });
     }
 }
 
@@ -142,6 +158,7 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     let neighbors = build.neighbors();
     let sas = ipsec::sa_table(&build);
     let Build { adjacencies, needed, unresolved, .. } = build;
+    memory.forget_counters(config, known.learned);
     let adjacencies = memory.indices.table(adjacencies);
     let tables = Tables {
         generation: memory.generation,

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::packet::NONE;
 use dataplane::tables::{MulticastRule, Replica, ReplicationList};
 
-use crate::config::{Config, Group, Interface, Multicast, TunnelId, TunnelMode};
+use crate::config::{Config, Group, Interface, TunnelId};
 
 use super::indices::AdjacencyKey;
-use super::{Build, Memory, port_interface, tunnel_interface};
+use super::{Build, port_interface, tunnel_interface};
 
 /// All rules; of overlapping groups the longest prefix comes first.
 pub(super) fn rules(build: &mut Build<'_>) -> Vec<MulticastRule> {
@@ -20,7 +20,7 @@ pub(super) fn rules(build: &mut Build<'_>) -> Vec<MulticastRule> {
             Interface::Port(port) => {
                 vec![Replica { interface: port_interface(*port), adjacency: NONE }]
             }
-            Interface::Tunnel(id) => tunnel_receivers(config, build.memory, *id).replicas,
+            Interface::Tunnel(id) => tunnel_receivers(build, *id).replicas,
         });
         let receivers = ReplicationList { replicas: replicas.collect() };
         for group in &rule.groups {
@@ -51,25 +51,12 @@ fn index(config: &Config, interface: Interface) -> u16 {
 }
 
 /// The peers of a tunnel that get multicast and broadcast packets.
-pub(super) fn tunnel_receivers(
-    config: &Config,
-    memory: &mut Memory,
-    id: TunnelId,
-) -> ReplicationList {
-    let interface = tunnel_interface(config, id);
-    let mut peers: Vec<IpAddr> = match &config.tunnels[id.index()].mode {
-        TunnelMode::Gre { remote, .. } => vec![*remote],
-        TunnelMode::Mgre { multicast: Multicast::Off, .. } => Vec::new(),
-        TunnelMode::Mgre { map, multicast: Multicast::EveryPeer } => {
-            map.iter().map(|entry| entry.nbma).collect()
-        }
-        TunnelMode::Mgre { multicast: Multicast::Peers(nbma), .. } => nbma.clone(),
-    };
-    peers.sort_unstable();
-    peers.dedup();
+pub(super) fn tunnel_receivers(build: &mut Build<'_>, id: TunnelId) -> ReplicationList {
+    let interface = tunnel_interface(build.config, id);
+    let peers = build.known.learned.receivers(id, &build.config.tunnels[id.index()]);
     let replica = |nbma| Replica {
         interface,
-        adjacency: memory.indices.of(AdjacencyKey::Peer(interface, nbma)),
+        adjacency: build.memory.indices.of(AdjacencyKey::Peer(interface, nbma)),
     };
     ReplicationList { replicas: peers.into_iter().map(replica).collect() }
 }

@@ -9,8 +9,7 @@ use dataplane::tables::tunnel;
 use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
 
 use crate::config::{
-    self, Df, Dscp, EspMode, Fragment, GreSequence, Multicast, ProfileId, Tunnel, TunnelId,
-    TunnelMode,
+    self, Df, Dscp, EspMode, Fragment, GreSequence, ProfileId, Tunnel, TunnelId, TunnelMode,
 };
 
 use super::indices::AdjacencyKey;
@@ -25,23 +24,6 @@ pub enum Guard {
     Protect(ProfileId, IpAddr),
     /// Not at all.
     Discard,
-}
-
-/// The NBMA addresses of a tunnel's peers.
-pub fn peers(tunnel: &Tunnel) -> Vec<IpAddr> {
-    let mut peers: Vec<IpAddr> = match &tunnel.mode {
-        TunnelMode::Gre { remote, .. } => vec![*remote],
-        TunnelMode::Mgre { map, multicast } => {
-            let listed = match multicast {
-                Multicast::Peers(nbma) => nbma.as_slice(),
-                Multicast::Off | Multicast::EveryPeer => &[],
-            };
-            map.iter().map(|entry| entry.nbma).chain(listed.iter().copied()).collect()
-        }
-    };
-    peers.sort_unstable();
-    peers.dedup();
-    peers
 }
 
 /// The adjacency of a tunnel peer, put in place.
@@ -219,7 +201,7 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
     for (number, tunnel) in (0u16..).zip(&config.tunnels) {
         let id = TunnelId(number);
         let mut mss: Option<u16> = None;
-        for nbma in peers(tunnel) {
+        for nbma in build.known.learned.peers(id, tunnel) {
             let guard = guard(config, tunnel, nbma);
             let adjacency = peer(build, id, nbma, guard, underlay);
             if let Some(Adjacency::Tunnel(encap)) = build.adjacencies.get(&adjacency) {

@@ -218,13 +218,25 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
             inner(context, packet, (tunnel, peer), (local, remote), (header.end, &facts))
         }
         (Protocol::IPV6, Some(peer)) => inner_v6(context, packet, (tunnel, peer), header.end),
-        (Protocol::NHRP, _) => punt(packet, header.end, PuntReason::Nhrp),
+        (Protocol::NHRP, _) => {
+            // With its outer header, which tells the control thread who sent it: see [`nhrp`].
+            packet.meta.l4 = u16::try_from(header.end).map_err(|_| DropReason::GreTruncated)?;
+            punt(packet, 0, PuntReason::Nhrp)
+        }
         (_, None) => Err(DropReason::GreUnknownPeer),
         (Protocol::KEEPALIVE, Some(_)) if !tunnel.multipoint => {
             punt(packet, header.end, PuntReason::Keepalive)
         }
         _ => Err(DropReason::GreProtocol),
     }
+}
+
+/// The NBMA address that a punted NHRP packet came from, and the packet itself, behind GRE. None if
+/// the SA that brought it is gone.
+#[must_use]
+pub fn nhrp<'a>(tables: &Tables, packet: &'a Packet) -> Option<(Addr, &'a [u8])> {
+    let (_, remote) = outer_addresses(tables, packet).ok()?;
+    Some((remote, packet.mbuf.data().get(packet.meta.l4.into()..)?))
 }
 
 /// Our address and the peer's: from the header in front of GRE, or from the SA, which vouches for

@@ -2,8 +2,10 @@
 //! inner one and gives back (DSCP, ECN, DF).
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 
 use dataplane::packet::{Flags, Packet, PuntReason};
+use dataplane::stages::gre_decap;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy};
 use dataplane::tables::{Adjacency, Next};
 
@@ -251,7 +253,10 @@ fn packets_of_the_control_thread_take_the_way_they_are_given() {
     packet.meta.flags.set(Flags::FRAME);
     lab[1].inject(packet);
     lab.settle();
-    assert_eq!(lab[2].punts[0].mbuf.data(), nhrp);
+    let tables = lab.site(2).tables();
+    let (from, octets) = gre_decap::nhrp(&tables, &lab[2].punts[0]).unwrap();
+    // What the SA vouches for: ESP took the outer header off.
+    assert_eq!((IpAddr::from(from), octets), (lab.site(2).peers[0].0, &nhrp[..]));
     assert_eq!(lab[2].punts[0].meta.in_peer, lab.site(2).peers[0].1.adjacency);
     assert_eq!(lab[2].take_punts(), [PuntReason::Nhrp]);
     assert_eq!(lab.receive(1), [answer]);

@@ -187,6 +187,8 @@ pub enum PeerKind {
     Static,
     /// The `remote` of a point-to-point tunnel.
     Remote,
+    /// Found by NHRP.
+    Dynamic,
 }
 
 /// How packets of a peer are protected.

@@ -6,6 +6,7 @@
 mod engine;
 mod forwarding;
 mod interface;
+mod nhrp;
 mod security;
 
 pub use engine::{Core, Drop, Stage, Topology};
@@ -15,6 +16,9 @@ pub use forwarding::{
 pub use interface::{
     Keepalive, Link, Peer, PeerKind, PeerProtection, Port, ReceiveCounters, Role, TransmitCounters,
     Tunnel, TunnelMode,
+};
+pub use nhrp::{
+    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpTraffic,
 };
 pub use security::{Direction, EspMode, LifetimeLeft, Sa, SaState};
 

@@ -190,6 +190,7 @@ pub(super) fn peers(peers: &[Peer]) -> String {
         let kind = match peer.kind {
             PeerKind::Static => "static",
             PeerKind::Remote => "remote",
+            PeerKind::Dynamic => "dynamic",
         };
         let protection = match peer.protection {
             PeerProtection::Clear => "clear",

@@ -3,6 +3,7 @@
 mod engine;
 mod forwarding;
 mod interface;
+mod nhrp;
 mod security;
 mod table;
 #[cfg(test)]
@@ -31,6 +32,9 @@ pub(super) fn text(reply: &Reply) -> String {
         Reply::Topology(topology) => format!("{}\n", topology.text.trim_end()),
         Reply::Cores(cores) => engine::cores(cores),
         Reply::Neighbors(neighbors) => forwarding::neighbors(neighbors),
+        Reply::NhrpCache(bindings) => nhrp::cache(bindings),
+        Reply::NhrpServers(servers) => nhrp::servers(servers),
+        Reply::NhrpTraffic(tunnels) => nhrp::traffic(tunnels),
         Reply::Cleared { entries } => format!("cleared: {entries}\n"),
         Reply::Reloaded(reload) => text_of_reload(reload),
         Reply::SaAdded(sa) => text_of_sa("added", sa),
@@ -55,6 +59,9 @@ pub(super) fn json(reply: &Reply, output: &mut impl Write) -> io::Result<()> {
         Reply::Topology(topology) => pretty(&topology.graph, output),
         Reply::Cores(cores) => pretty(cores, output),
         Reply::Neighbors(neighbors) => pretty(neighbors, output),
+        Reply::NhrpCache(bindings) => pretty(bindings, output),
+        Reply::NhrpServers(servers) => pretty(servers, output),
+        Reply::NhrpTraffic(tunnels) => pretty(tunnels, output),
         Reply::Reloaded(reload) => pretty(reload, output),
         Reply::SaAdded(sa) | Reply::SaDeleted(sa) => pretty(sa, output),
         Reply::Cleared { .. } => pretty(reply, output),

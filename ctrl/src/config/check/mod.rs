@@ -27,10 +27,12 @@ pub(super) fn all(draft: &Draft, reports: &Reports<'_>) {
 fn peers(mode: &TunnelMode) -> Vec<(String, IpAddr)> {
     match mode {
         TunnelMode::Gre { remote, .. } => vec![("remote".to_owned(), *remote)],
-        TunnelMode::Mgre { map, multicast } => {
+        TunnelMode::Mgre { map, multicast, nhrp } => {
             let map = map.iter().enumerate();
             let mut peers: Vec<_> =
                 map.map(|(index, entry)| (format!("nhrp.map[{index}].nbma"), entry.nbma)).collect();
+            let servers = nhrp.nhs.iter().enumerate();
+            peers.extend(servers.map(|(i, server)| (format!("nhrp.nhs[{i}].nbma"), server.nbma)));
             if let Multicast::Peers(listed) = multicast {
                 let listed = listed.iter().enumerate();
                 peers.extend(listed.map(|(i, nbma)| (format!("nhrp.multicast[{i}]"), *nbma)));

@@ -32,9 +32,10 @@ pub(super) fn check(draft: &Draft, reports: &Reports<'_>) {
                 reports.warning(&path, Complaint::from(complaint).hint(hint));
             }
         }
-        if let TunnelMode::Mgre { map, multicast } = &tunnel.mode {
+        if let TunnelMode::Mgre { map, multicast, .. } = &tunnel.mode {
             check_map(&path, tunnel, map, draft, reports);
             check_multicast(&path, map, multicast, reports);
+            check_nhrp(&path, tunnel, reports);
         }
         check_mtu(&path, tunnel, draft, reports);
     }
@@ -96,6 +97,36 @@ fn check_multicast(path: &str, map: &[NhrpMap], multicast: &Multicast, reports: 
             let path = format!("{path}.nhrp.multicast[{index}]");
             reports.warning(&path, format!("{nbma} is the NBMA address of no mapped peer"));
         }
+    }
+}
+
+/// Reports what NHRP itself would refuse, but for maps, which were looked at already.
+fn check_nhrp(path: &str, tunnel: &Tunnel, reports: &Reports<'_>) {
+    let path = format!("{path}.nhrp");
+    let Some(mut config) = tunnel.nhrp() else {
+        if let TunnelMode::Mgre { nhrp, .. } = &tunnel.mode
+            && !nhrp.nhs.is_empty()
+        {
+            let complaint = "a tunnel without \"addresses\" has nothing to register";
+            reports.error(&format!("{path}.nhs"), complaint);
+        }
+        return;
+    };
+    config.maps.clear();
+    if let TunnelMode::Mgre { nhrp, .. } = &tunnel.mode
+        && nhrp.active.is_none()
+        && nhrp.nhs.iter().any(|server| server.priority != nhrp.nhs[0].priority)
+    {
+        let complaint = "priorities have no effect: all servers are registered with";
+        let hint = "\"active\" = 1 uses one of each group at a time";
+        reports.warning(&format!("{path}.nhs"), Complaint::from(complaint).hint(hint));
+    }
+    if let Err(error) = config.check() {
+        reports.error(&path, error.to_string());
+    } else if tunnel.protection.is_none() && config.authentication.is_none() {
+        let complaint = format!("anybody who reaches {} can register as a peer", tunnel.local);
+        let hint = "\"authentication\" here, or a \"protection\" of the tunnel";
+        reports.warning(&path, Complaint::from(complaint).hint(hint));
     }
 }
 

@@ -182,7 +182,39 @@ pub enum TunnelMode {
         map: Vec<NhrpMap>,
         /// Who gets multicast and broadcast packets.
         multicast: Multicast,
+        /// How peers are found that are not mapped.
+        nhrp: Nhrp,
     },
+}
+
+/// NHRP on an mGRE tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nhrp {
+    /// Password of the tunnel.
+    pub authentication: Option<nhrp::Secret>,
+    /// How long others may keep what we tell them: whole seconds.
+    pub holdtime: Duration,
+    /// When to register again; `None`: after a third of `holdtime`.
+    pub registration: Option<Duration>,
+    /// Whether nobody else may register our address while our registration lives.
+    pub unique: bool,
+    /// Next hop servers to register with.
+    pub nhs: Vec<Nhs>,
+    /// With how many of each group at a time; `None`: all.
+    pub active: Option<NonZeroU8>,
+}
+
+/// A next hop server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nhs {
+    /// Address of the server in the underlay.
+    pub nbma: IpAddr,
+    /// Address of the server in the tunnel; `None`: its reply says.
+    pub protocol: Option<IpAddr>,
+    /// The lowest of a group is preferred.
+    pub priority: u8,
+    /// Servers that stand in for each other.
+    pub group: u8,
 }
 
 /// A static NHRP entry.

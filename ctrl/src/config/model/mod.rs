@@ -7,8 +7,8 @@ mod process;
 
 pub use forwarding::{Group, Interface, MulticastRule, NextHop, Route, Table};
 pub use interface::{
-    Attachment, Df, Dscp, Fragment, GreSequence, Keepalive, Multicast, Neighbor, NhrpMap, Offloads,
-    Port, PortId, Role, Tunnel, TunnelId, TunnelMode, VlanId,
+    Attachment, Df, Dscp, Fragment, GreSequence, Keepalive, Multicast, Neighbor, Nhrp, NhrpMap,
+    Nhs, Offloads, Port, PortId, Role, Tunnel, TunnelId, TunnelMode, VlanId,
 };
 pub use ipsec::{
     Action, AntiReplay, Direction, EspMode, Lifetime, ManualSa, Policy, PortRange, Profile,

@@ -4,6 +4,7 @@ mod draft;
 mod ipsec;
 mod multicast;
 mod names;
+mod nhrp;
 mod port;
 mod process;
 mod route;

@@ -1,24 +1,16 @@
-//! `[[tunnel]]` and its `[tunnel.nhrp]`.
+//! `[[tunnel]]`.
 
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::port::{MTU_MAX, MTU_MIN, read_addresses, read_name};
-use super::{Draft, Names};
+use super::{Draft, Names, nhrp};
 use crate::config::reader::{Complaint, Item, Section};
 use crate::config::scalar;
 use crate::config::{
-    Df, Dscp, Fragment, GreSequence, Keepalive, Multicast, NhrpMap, Port, Tunnel, TunnelMode,
+    Df, Dscp, Fragment, GreSequence, Keepalive, Multicast, Port, Tunnel, TunnelMode,
 };
-
-/// What `[tunnel.nhrp]` has in this version.
-struct Nhrp {
-    map: Vec<NhrpMap>,
-    multicast: Multicast,
-    /// The first underlay address, which decides on the family.
-    first_nbma: Option<IpAddr>,
-}
 
 /// A tunnel; the draft has all ports and profiles.
 pub(super) fn read(section: Section<'_>, names: &Names, draft: &Draft) -> Option<Tunnel> {
@@ -93,10 +85,11 @@ fn read_mode(section: &Section<'_>) -> Option<(TunnelMode, Option<IpAddr>)> {
         section.require("mode").and_then(|item| item.choice(&[("gre", false), ("mgre", true)]));
     match is_mgre {
         Some(true) => {
-            section.refuse("remote", "an mGRE tunnel finds its peers by [tunnel.nhrp] map");
+            section.refuse("remote", "an mGRE tunnel finds its peers by NHRP");
             section.refuse("keepalive", "an mGRE tunnel has no single peer to keep alive");
-            let Nhrp { map, multicast, first_nbma } = read_nhrp(section.section("nhrp"))?;
-            Some((TunnelMode::Mgre { map, multicast }, first_nbma))
+            let nhrp::Read { map, multicast, nhrp, first_nbma } =
+                nhrp::read(section.section("nhrp"))?;
+            Some((TunnelMode::Mgre { map, multicast, nhrp }, first_nbma))
         }
         Some(false) => {
             section.refuse("nhrp", "a point-to-point tunnel has no NHRP: its peer is \"remote\"");
@@ -127,57 +120,6 @@ fn read_keepalive(item: &Item<'_>) -> Option<Keepalive> {
     let retries = section.or_default("retries", 3, |item| item.integer(1..=255));
     section.finish();
     Some(Keepalive { period: period?, retries: NonZeroU8::new(retries)? })
-}
-
-fn read_nhrp(section: Section<'_>) -> Option<Nhrp> {
-    section.unsupported(&["authentication", "holdtime", "redirect", "shortcut", "nhs"]);
-    let mut map: Vec<NhrpMap> = Vec::new();
-    let mut is_whole = true;
-    for item in section.take("map").iter().flat_map(Item::list) {
-        let entry = item.table();
-        is_whole &= entry.is_some();
-        let Some(entry) = entry else { continue };
-        let [protocol, nbma] = ["protocol", "nbma"]
-            .map(|key| entry.require(key).and_then(|item| item.parse(scalar::unicast)));
-        entry.finish();
-        match (protocol, nbma) {
-            (Some(protocol), Some(nbma)) => map.push(NhrpMap { protocol, nbma }),
-            _ => is_whole = false,
-        }
-    }
-    let multicast = match section.take("multicast") {
-        Some(item) => read_multicast(&item),
-        None => Some(Multicast::Off),
-    };
-    section.finish();
-    let multicast = multicast.filter(|_| is_whole)?;
-    let first_nbma = match &multicast {
-        Multicast::Peers(peers) => peers.first().copied(),
-        _ => None,
-    };
-    let first_nbma = map.first().map(|entry| entry.nbma).or(first_nbma);
-    Some(Nhrp { map, multicast, first_nbma })
-}
-
-fn read_multicast(item: &Item<'_>) -> Option<Multicast> {
-    if !item.is_list() {
-        return item.choice(&[("dynamic", ())]).map(|()| Multicast::EveryPeer);
-    }
-    let mut peers = Vec::new();
-    let mut is_whole = true;
-    for element in item.list() {
-        match element.parse(scalar::unicast) {
-            Some(nbma) if peers.contains(&nbma) => {
-                element.error::<()>(format!("{nbma} is there twice"));
-            }
-            Some(nbma) => peers.push(nbma),
-            None => is_whole = false,
-        }
-    }
-    if is_whole && peers.is_empty() {
-        return item.error("the list has no address; without the key no peer gets multicast");
-    }
-    is_whole.then_some(Multicast::Peers(peers))
 }
 
 fn read_dscp(item: &Item<'_>) -> Option<Dscp> {
@@ -245,9 +187,12 @@ fn check_families(section: &Section<'_>, mode: &TunnelMode, local: IpAddr) {
     };
     match mode {
         TunnelMode::Gre { remote, .. } => check("remote", *remote),
-        TunnelMode::Mgre { map, multicast } => {
+        TunnelMode::Mgre { map, multicast, nhrp } => {
             for (index, entry) in map.iter().enumerate() {
                 check(&format!("nhrp.map[{index}].nbma"), entry.nbma);
+            }
+            for (index, server) in nhrp.nhs.iter().enumerate() {
+                check(&format!("nhrp.nhs[{index}].nbma"), server.nbma);
             }
             if let Multicast::Peers(peers) = multicast {
                 for (index, peer) in peers.iter().enumerate() {

@@ -77,6 +77,18 @@ fn ports() {
     assert_eq!((vlan.attachment, vlan.mtu), (expected, 1500));
 }
 
+/// NHRP where nothing is said about it.
+fn silent() -> Nhrp {
+    Nhrp {
+        authentication: None,
+        holdtime: Duration::from_secs(600),
+        registration: None,
+        unique: true,
+        nhs: vec![],
+        active: None,
+    }
+}
+
 #[test]
 fn tunnels() {
     let [dmvpn, branch, six] = good().tunnels.try_into().unwrap();
@@ -87,6 +99,19 @@ fn tunnels() {
         mode: TunnelMode::Mgre {
             map: map.into(),
             multicast: Multicast::Peers(vec![ip("203.0.113.9")]),
+            nhrp: Nhrp {
+                authentication: Some(::nhrp::Secret::new(b"s3cret").unwrap()),
+                holdtime: Duration::from_secs(300),
+                registration: Some(Duration::from_secs(30)),
+                unique: false,
+                nhs: vec![Nhs {
+                    nbma: ip("203.0.113.9"),
+                    protocol: Some(ip("10.255.0.9")),
+                    priority: 2,
+                    group: 1,
+                }],
+                active: NonZeroU8::new(1),
+            },
         },
         source: WAN,
         local: ip("198.51.100.1"),
@@ -123,7 +148,10 @@ fn tunnels() {
     };
     assert_eq!(branch, expected);
     assert_eq!(six.local, ip("2001:db8:1::1"));
-    assert_eq!(six.mode, TunnelMode::Mgre { map: vec![], multicast: Multicast::EveryPeer });
+    assert_eq!(
+        six.mode,
+        TunnelMode::Mgre { map: vec![], multicast: Multicast::EveryPeer, nhrp: silent() }
+    );
 }
 
 #[test]

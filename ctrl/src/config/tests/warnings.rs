@@ -19,6 +19,7 @@ const GRE: &str = "[[tunnel]]\nname = \"t\"\nmode = \"gre\"\nsource = \"wan\"\n\
                    remote = \"203.0.113.7\"\naddresses = [\"10.254.0.1/30\"]\n";
 const MGRE: &str = "[[tunnel]]\nname = \"m\"\nmode = \"mgre\"\nsource = \"wan\"\n\
                     addresses = [\"10.255.0.1/24\"]\n";
+const NHRP: &str = "[tunnel.nhrp]\nauthentication = \"s3cret\"\n";
 const PROFILE: &str = "[[ipsec.profile]]\nname = \"corp\"\nesp = \"aes128gcm16\"\n";
 const SA: &str = "[[ipsec.sa]]\nprofile = \"corp\"\ndirection = \"out\"\n\
                   remote = \"203.0.113.7\"\nspi = 0x1000\nkey_file = \"a-128.key\"\n";
@@ -50,26 +51,43 @@ fn a_peer_that_the_underlay_does_not_reach() {
 
 #[test]
 fn a_mapped_address_outside_of_the_tunnel() {
-    let map = "[tunnel.nhrp]\nmap = [{ protocol = \"10.25.0.2\", nbma = \"203.0.113.2\" }]\n";
-    assert_one(&format!("{MGRE}{map}"), "10.25.0.2 is in no prefix of this tunnel");
+    let map = "map = [{ protocol = \"10.25.0.2\", nbma = \"203.0.113.2\" }]\n";
+    assert_one(&format!("{MGRE}{NHRP}{map}"), "10.25.0.2 is in no prefix of this tunnel");
 }
 
 #[test]
 fn a_multicast_peer_that_is_not_mapped() {
-    let nhrp = "[tunnel.nhrp]\nmulticast = [\"203.0.113.2\"]\n";
-    assert_one(&format!("{MGRE}{nhrp}"), "203.0.113.2 is the NBMA address of no mapped peer");
+    let listed = "multicast = [\"203.0.113.2\"]\n";
+    assert_one(
+        &format!("{MGRE}{NHRP}{listed}"),
+        "203.0.113.2 is the NBMA address of no mapped peer",
+    );
+}
+
+#[test]
+fn a_tunnel_that_anybody_can_register_at() {
+    let expected = "tunnel[0].nhrp: anybody who reaches 198.51.100.1 can register as a peer";
+    assert_one(MGRE, expected);
+    assert!(warnings(&format!("{MGRE}{NHRP}")).is_empty());
+}
+
+#[test]
+fn priorities_of_servers_that_are_all_used() {
+    let nhs = "nhs = [{ nbma = \"198.51.100.7\" }, { nbma = \"198.51.100.8\", priority = 1 }]\n";
+    assert_one(&format!("{MGRE}{NHRP}{nhs}"), "tunnel[0].nhrp.nhs: priorities have no effect");
+    assert!(warnings(&format!("{MGRE}{NHRP}{nhs}active = 1\n")).is_empty());
 }
 
 #[test]
 fn multicast_to_a_tunnel_without_multicast_peers() {
     let rule = "[[multicast]]\ngroups = [\"239.0.0.0/8\"]\ninterfaces = [\"lan\", \"m\"]\n";
-    assert_one(&format!("{MGRE}{rule}"), "no peer of this tunnel gets multicast");
+    assert_one(&format!("{MGRE}{NHRP}{rule}"), "no peer of this tunnel gets multicast");
 }
 
 #[test]
 fn a_route_to_an_mgre_tunnel_without_a_peer() {
     let route = "[[route]]\nprefix = \"10.9.0.0/16\"\nvia = \"m\"\n";
-    assert_one(&format!("{MGRE}{route}"), "an mGRE tunnel has many peers");
+    assert_one(&format!("{MGRE}{NHRP}{route}"), "an mGRE tunnel has many peers");
 }
 
 #[test]

@@ -87,8 +87,9 @@ impl Gateway {
         }
         let nbma = match &self.config.tunnels[id.index()].mode {
             TunnelMode::Gre { remote, .. } => Some(*remote),
-            TunnelMode::Mgre { map, .. } => {
-                map.iter().find(|entry| Some(entry.protocol) == via).map(|entry| entry.nbma)
+            TunnelMode::Mgre { .. } => {
+                let bindings = self.learned.bindings(id, &self.config.tunnels[id.index()]);
+                bindings.iter().find(|entry| Some(entry.protocol) == via).map(|entry| entry.nbma)
             }
         };
         nbma.map_or(NextHopState::Unresolved, |nbma| {

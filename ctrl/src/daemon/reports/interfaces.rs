@@ -1,5 +1,6 @@
 //! Ports, tunnels and their peers.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
@@ -9,7 +10,7 @@ use crate::api::report::{
     Keepalive, Link, NextHopState, Peer, PeerKind, PeerProtection, Port, ReceiveCounters, Role,
     Traffic, TransmitCounters, Tunnel, TunnelMode,
 };
-use crate::config::{self, Attachment, Direction, ProfileId, TunnelId};
+use crate::config::{self, Attachment, Direction, Multicast, ProfileId, TunnelId};
 use crate::policy::{self, AdjacencyKey, Guard};
 
 use super::super::control::Gateway;
@@ -87,7 +88,7 @@ impl Gateway {
 
     fn report_tunnel(&self, id: TunnelId, tunnel: &config::Tunnel) -> Tunnel {
         let interface = policy::tunnel_interface(&self.config, id);
-        let peers = policy::tunnel_peers(tunnel);
+        let peers = self.learned.peers(id, tunnel);
         let encaps = peers.iter().filter_map(|peer| match self.peer_adjacency(interface, *peer) {
             Some(Adjacency::Tunnel(encap)) => Some(encap),
             _ => None,
@@ -171,20 +172,35 @@ impl Gateway {
         let mut report = Vec::new();
         for (number, tunnel) in (0u16..).zip(&self.config.tunnels) {
             let interface = policy::tunnel_interface(&self.config, TunnelId(number));
-            for nbma in policy::tunnel_peers(tunnel) {
-                report.push(self.report_peer(interface, tunnel, nbma));
+            let id = TunnelId(number);
+            let mut protocol: HashMap<IpAddr, Vec<IpAddr>> = HashMap::new();
+            for entry in self.learned.bindings(id, tunnel) {
+                protocol.entry(entry.nbma).or_default().push(entry.protocol);
+            }
+            for nbma in self.learned.peers(id, tunnel) {
+                let protocol = protocol.remove(&nbma).unwrap_or_default();
+                report.push(self.report_peer(interface, tunnel, (nbma, protocol)));
             }
         }
         report
     }
 
-    fn report_peer(&self, interface: u16, tunnel: &config::Tunnel, nbma: IpAddr) -> Peer {
+    fn report_peer(
+        &self,
+        interface: u16,
+        tunnel: &config::Tunnel,
+        (nbma, protocol): (IpAddr, Vec<IpAddr>),
+    ) -> Peer {
         let adjacency = self.peer_adjacency(interface, nbma);
-        let (kind, protocol) = match &tunnel.mode {
-            config::TunnelMode::Gre { .. } => (PeerKind::Remote, Vec::new()),
-            config::TunnelMode::Mgre { map, .. } => {
-                let mapped = map.iter().filter(|entry| entry.nbma == nbma);
-                (PeerKind::Static, mapped.map(|entry| entry.protocol).collect())
+        let kind = match &tunnel.mode {
+            config::TunnelMode::Gre { .. } => PeerKind::Remote,
+            config::TunnelMode::Mgre { map, multicast, .. } => {
+                let listed = matches!(multicast, Multicast::Peers(peers) if peers.contains(&nbma));
+                if listed || map.iter().any(|entry| entry.nbma == nbma) {
+                    PeerKind::Static
+                } else {
+                    PeerKind::Dynamic
+                }
             }
         };
         let (protection, spi_in, spi_out) = match policy::guard(&self.config, tunnel, nbma) {

@@ -4,6 +4,7 @@ mod baseline;
 mod engine;
 mod forwarding;
 mod interfaces;
+mod nhrp;
 mod security;
 
 pub(super) use baseline::Baseline;

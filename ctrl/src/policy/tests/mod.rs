@@ -1,6 +1,7 @@
 //! Tables of small gateways, compiled from the text of their configuration.
 
 mod inbound;
+mod learned;
 mod multicast;
 mod property;
 mod protection;
@@ -19,7 +20,10 @@ use dataplane::tables::{Adjacency, Encap};
 use wire::MacAddr;
 use zeroize::Zeroizing;
 
-use super::{AdjacencyKey, Compiled, Known, Memory, PortFacts, compile, tunnel_interface};
+use super::{
+    AdjacencyKey, Compiled, Known, Learned, LearnedPeers, Memory, PortFacts, compile,
+    tunnel_interface,
+};
 use crate::config::{Config, Direction, TunnelId};
 use crate::sas::{Moment, Sas};
 
@@ -94,6 +98,7 @@ struct Scene {
     sas: Sas,
     path_mtus: HashMap<IpAddr, u16>,
     down: BTreeSet<u16>,
+    learned: Learned,
     memory: Memory,
     compiled: Compiled,
 }
@@ -115,6 +120,7 @@ impl Scene {
             sas: Sas::default(),
             path_mtus: HashMap::new(),
             down: BTreeSet::new(),
+            learned: Learned::default(),
             memory: Memory::default(),
             compiled: Compiled {
                 tables: Default::default(),
@@ -146,6 +152,7 @@ impl Scene {
             sas: &self.sas,
             path_mtus: &self.path_mtus,
             down: &self.down,
+            learned: &self.learned,
         };
         self.compiled = compile(&self.config, &known, &mut self.memory, 2);
     }

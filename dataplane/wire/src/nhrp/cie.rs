@@ -7,6 +7,7 @@
 //! | NBMA address · protocol address, each of which may be absent  |
 //! ```
 
+use core::fmt;
 use core::net::IpAddr;
 
 use super::Error;
@@ -42,6 +43,20 @@ impl Code {
     pub const NOT_UNIQUE: Self = Self(13);
     /// Somebody has registered the address as unique.
     pub const ALREADY_REGISTERED: Self = Self(14);
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::OK => f.pad("done"),
+            Self::PROHIBITED => f.pad("administratively prohibited"),
+            Self::RESOURCES => f.pad("insufficient resources"),
+            Self::NO_BINDING => f.pad("no binding"),
+            Self::NOT_UNIQUE => f.pad("not unique"),
+            Self::ALREADY_REGISTERED => f.pad("registered by another as unique"),
+            Self(other) => write!(f, "code {other}"),
+        }
+    }
 }
 
 /// A client information entry as a value. An absent address is that of the common header.

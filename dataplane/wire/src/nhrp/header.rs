@@ -1,5 +1,6 @@
 //! The fixed header, the addresses, and the view of a whole packet.
 
+use core::fmt;
 use core::net::IpAddr;
 
 use super::cie::{self, Cies};
@@ -89,6 +90,23 @@ impl ErrorCode {
     pub const AUTHENTICATION: Self = Self(11);
     /// The hop count is used up.
     pub const HOP_COUNT: Self = Self(15);
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::UNRECOGNIZED_EXTENSION => f.pad("unrecognised extension"),
+            Self::LOOP => f.pad("loop"),
+            Self::UNREACHABLE => f.pad("unreachable"),
+            Self::PROTOCOL => f.pad("protocol error"),
+            Self::SDU_SIZE => f.pad("packet too large"),
+            Self::INVALID_EXTENSION => f.pad("invalid extension"),
+            Self::INVALID_REPLY => f.pad("invalid reply"),
+            Self::AUTHENTICATION => f.pad("authentication failure"),
+            Self::HOP_COUNT => f.pad("hop count exceeded"),
+            Self(other) => write!(f, "error {other}"),
+        }
+    }
 }
 
 /// The address families of a packet: one for NBMA addresses, one for protocol addresses.

@@ -1,0 +1,101 @@
+//! NHRP on mGRE tunnels.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A binding in the cache of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpBinding {
+    /// The tunnel.
+    pub tunnel: String,
+    /// Address of the peer in the tunnel.
+    pub protocol: IpAddr,
+    /// Address of the peer in the underlay, as its packets have it.
+    pub nbma: IpAddr,
+    /// The NBMA address that the peer takes for its own, if a NAT made another one of it.
+    pub claimed: Option<IpAddr>,
+    /// Where it comes from.
+    pub kind: NhrpKind,
+    /// Seconds until it ends; `null`: never.
+    pub expires_seconds: Option<u64>,
+}
+
+/// Where a binding comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+#[serde(rename_all = "snake_case")]
+pub enum NhrpKind {
+    /// A `map` of the tunnel.
+    Static,
+    /// The peer has registered.
+    Registered,
+    /// A server that we are registered with.
+    Nhs,
+}
+
+/// A next hop server of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpServer {
+    /// The tunnel.
+    pub tunnel: String,
+    /// Address of the server in the underlay.
+    pub nbma: IpAddr,
+    /// Address of the server in the tunnel, once it is known.
+    pub protocol: Option<IpAddr>,
+    /// Our address outside of a NAT, if there is one between.
+    pub outside: Option<IpAddr>,
+    /// Whether we are registered with it.
+    pub state: NhrpServerState,
+}
+
+/// Whether a server has our registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+#[serde(rename_all = "snake_case")]
+pub enum NhrpServerState {
+    /// Others of its kind are used.
+    Standby,
+    /// Asked, no answer yet.
+    Registering,
+    /// It has accepted our registration.
+    Up,
+    /// It does not answer, or refuses.
+    Down,
+}
+
+/// What NHRP has sent and received on a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpTraffic {
+    /// The tunnel.
+    pub tunnel: String,
+    /// Of each kind of message.
+    pub messages: Vec<NhrpMessages>,
+    /// Packets received that were not acted upon, by reason; only what has occurred.
+    pub drops: Vec<NhrpDrops>,
+}
+
+/// Messages of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpMessages {
+    /// Such as `registration_request`.
+    pub kind: String,
+    /// Well-formed ones received.
+    pub received: u64,
+    /// Sent.
+    pub sent: u64,
+}
+
+/// Packets that were not acted upon, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpDrops {
+    /// Such as `checksum` or `authentication`.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}

@@ -1,0 +1,37 @@
+//! What the configuration of a tunnel means to NHRP.
+
+use std::collections::BTreeSet;
+
+use super::{Tunnel, TunnelMode};
+
+impl Tunnel {
+    /// NHRP of an mGRE tunnel that has an address of its own; without one nobody could name it.
+    #[must_use]
+    pub fn nhrp(&self) -> Option<nhrp::Config> {
+        let TunnelMode::Mgre { map, nhrp, .. } = &self.mode else { return None };
+        if self.addresses.is_empty() {
+            return None;
+        }
+        let server = |server: &super::Nhs| nhrp::NhsConfig {
+            nbma: server.nbma,
+            protocol: server.protocol,
+            priority: server.priority,
+            cluster: server.group,
+        };
+        let groups: BTreeSet<u8> = nhrp.nhs.iter().map(|server| server.group).collect();
+        let active = nhrp.active.map_or(usize::MAX, |active| active.get().into());
+        let statics = map.iter();
+        let statics = statics.map(|map| nhrp::StaticMap { protocol: map.protocol, nbma: map.nbma });
+        Some(nhrp::Config {
+            addresses: self.addresses.clone(),
+            nbma: self.local,
+            holding_time: nhrp.holdtime,
+            registration_interval: nhrp.registration,
+            authentication: nhrp.authentication.clone(),
+            unique: nhrp.unique,
+            servers: nhrp.nhs.iter().map(server).collect(),
+            clusters: groups.into_iter().map(|group| (group, active)).collect(),
+            maps: statics.collect(),
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! NHRP: bindings, servers, messages.
+
+use std::time::Instant;
+
+use nhrp::{Nhrp, Origin};
+
+use crate::api::report::{
+    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpTraffic,
+};
+
+use super::super::control::Gateway;
+
+impl Gateway {
+    pub(in super::super) fn report_nhrp_cache(&self, now: Instant) -> Vec<NhrpBinding> {
+        let binding = |tunnel: &str, binding: &nhrp::Binding| NhrpBinding {
+            tunnel: tunnel.to_owned(),
+            protocol: binding.protocol,
+            nbma: binding.nbma,
+            claimed: binding.claimed,
+            kind: match binding.origin {
+                Origin::Static => NhrpKind::Static,
+                Origin::Registered => NhrpKind::Registered,
+                Origin::Server => NhrpKind::Nhs,
+            },
+            expires_seconds: binding.expires.map(|at| at.saturating_duration_since(now).as_secs()),
+        };
+        let bindings = self
+            .machines()
+            .flat_map(|(tunnel, machine)| machine.bindings().map(move |of| binding(tunnel, of)));
+        bindings.collect()
+    }
+
+    pub(in super::super) fn report_nhrp_servers(&self) -> Vec<NhrpServer> {
+        let server = |tunnel: &str, server: nhrp::ServerEntry| NhrpServer {
+            tunnel: tunnel.to_owned(),
+            nbma: server.nbma,
+            protocol: server.protocol,
+            outside: server.outside,
+            state: match server.state {
+                nhrp::ServerState::Standby => NhrpServerState::Standby,
+                nhrp::ServerState::Trying => NhrpServerState::Registering,
+                nhrp::ServerState::Registered => NhrpServerState::Up,
+                nhrp::ServerState::Down => NhrpServerState::Down,
+            },
+        };
+        let servers = self
+            .machines()
+            .flat_map(|(tunnel, machine)| machine.servers().map(move |of| server(tunnel, of)));
+        servers.collect()
+    }
+
+    pub(in super::super) fn report_nhrp_traffic(&self) -> Vec<NhrpTraffic> {
+        let traffic = self.machines().map(|(tunnel, machine)| {
+            let counters = machine.counters();
+            let messages = wire::nhrp::Kind::ALL.map(|kind| NhrpMessages {
+                kind: kind.as_str().to_owned(),
+                received: counters.received(kind),
+                sent: counters.sent(kind),
+            });
+            let malformed =
+                wire::nhrp::Error::ALL.map(|error| (error.as_str(), counters.malformed(error)));
+            let dropped = nhrp::DropReason::ALL.map(|drop| (drop.as_str(), counters.dropped(drop)));
+            let drops = malformed.into_iter().chain(dropped).filter(|(_, count)| *count > 0);
+            let drops = drops.map(|(reason, count)| NhrpDrops { reason: reason.to_owned(), count });
+            NhrpTraffic {
+                tunnel: tunnel.to_owned(),
+                messages: messages.into(),
+                drops: drops.collect(),
+            }
+        });
+        traffic.collect()
+    }
+
+    /// The machines, in the order of the configuration.
+    fn machines(&self) -> impl Iterator<Item = (&str, &Nhrp)> {
+        let tunnels = self.config.tunnels.iter().map(|tunnel| tunnel.name.as_str());
+        tunnels.filter_map(|name| Some((name, &self.nhrp.get(name)?.machine)))
+    }
+}

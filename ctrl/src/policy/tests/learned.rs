@@ -1,0 +1,98 @@
+//! Peers that NHRP has found.
+
+use super::*;
+
+const DYNAMIC: &str = "[[tunnel]]\nname = \"dm\"\nmode = \"mgre\"\nsource = \"wan\"\nkey = 42\n\
+    addresses = [\"10.255.0.1/24\"]\n[tunnel.nhrp]\nauthentication = \"s3cret\"\n\
+    multicast = \"dynamic\"\nmap = [{ protocol = \"10.255.0.2\", nbma = \"203.0.113.2\" }]\n\
+    [[route]]\nprefix = \"10.9.0.0/16\"\nvia = \"10.255.0.9\"\n";
+const DM: TunnelId = TunnelId(0);
+
+fn scene() -> Scene {
+    Scene::new(&[PORTS, DYNAMIC].concat())
+}
+
+fn reached(scene: &Scene, address: &str) -> Option<IpAddr> {
+    match scene.overlay(address) {
+        Some(Adjacency::Tunnel(encap)) => Some(outer(encap).1),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_binding_leads_to_the_peer_until_it_is_gone() {
+    let mut scene = scene();
+    for address in ["10.255.0.9", "10.9.1.1"] {
+        assert!(is_drop(scene.overlay(address), DropReason::Unresolved), "{address}");
+    }
+    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), ip("203.0.113.9")));
+    scene.compile();
+    for address in ["10.255.0.9", "10.9.1.1"] {
+        assert_eq!(reached(&scene, address), Some(ip("203.0.113.9")), "{address}");
+    }
+    let dm = scene.tunnel("dm");
+    let known = |scene: &Scene, nbma: &str| {
+        let (local, remote) = (ip("198.51.100.1").into(), ip(nbma).into());
+        matches!(
+            scene.compiled.tables.tunnels.find(local, remote, Some(42)),
+            dataplane::tables::tunnel::TunnelMatch::Peer(tunnel, _) if tunnel.interface == dm
+        )
+    };
+    assert!(known(&scene, "203.0.113.9"));
+    let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
+    assert_eq!(list.replicas.len(), 2);
+
+    // It has moved.
+    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), ip("203.0.113.99")));
+    scene.compile();
+    assert_eq!(reached(&scene, "10.9.1.1"), Some(ip("203.0.113.99")));
+    assert!(!known(&scene, "203.0.113.9"));
+
+    assert!(scene.learned.of_mut(DM).unbind(ip("10.255.0.9")));
+    scene.compile();
+    assert!(is_drop(scene.overlay("10.9.1.1"), DropReason::Unresolved));
+    assert!(!known(&scene, "203.0.113.99") && known(&scene, "203.0.113.2"));
+}
+
+#[test]
+fn a_static_peer_stays_where_it_is() {
+    let mut scene = scene();
+    scene.learned.of_mut(DM).bind(ip("10.255.0.2"), ip("203.0.113.66"));
+    scene.compile();
+    assert_eq!(reached(&scene, "10.255.0.2"), Some(ip("203.0.113.2")));
+}
+
+#[test]
+fn who_is_only_talked_with_has_an_adjacency_and_no_route() {
+    let mut scene = scene();
+    scene.learned.of_mut(DM).correspondents.insert(ip("203.0.113.77"));
+    scene.compile();
+    assert_eq!(outer(scene.encap("dm", "203.0.113.77")).1, ip("203.0.113.77"));
+    let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
+    assert_eq!(list.replicas.len(), 1, "multicast is for peers");
+}
+
+#[test]
+fn several_bindings_may_share_an_nbma_address() {
+    let mut peers = LearnedPeers::default();
+    let nbma = ip("203.0.113.9");
+    assert!(peers.bind(ip("10.255.0.8"), nbma) && peers.bind(ip("10.255.0.9"), nbma));
+    assert!(!peers.bind(ip("10.255.0.9"), nbma), "no news");
+    assert!(peers.unbind(ip("10.255.0.8")) && peers.knows(nbma));
+    assert!(peers.unbind(ip("10.255.0.9")) && !peers.knows(nbma));
+    assert!(!peers.unbind(ip("10.255.0.9")));
+}
+
+/// A spoke whose address changes again and again does not fill the tables.
+#[test]
+fn counters_and_adjacencies_of_peers_that_are_gone_are_given_back() {
+    let mut scene = scene();
+    for number in 0..600_u32 {
+        let nbma = IpAddr::from((0xCB00_7200 + number).to_be_bytes());
+        scene.learned.of_mut(DM).bind(ip("10.255.0.9"), nbma);
+        scene.compile();
+        assert_eq!(scene.memory.peers.len(), 2);
+    }
+    let adjacencies = scene.compiled.tables.adjacencies.len();
+    assert!(adjacencies < 300, "{adjacencies} for two peers");
+}
