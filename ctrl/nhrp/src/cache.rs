@@ -16,6 +16,8 @@ pub enum Origin {
     Server,
     /// By the peer's registration with us.
     Registered,
+    /// By the answer to a question of ours.
+    Resolved,
 }
 
 /// A protocol address and how it is reached.

@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 
 use wire::nhrp::{Cie, Code, Flags, Header, Kind, Tag};
 
+use crate::action::{Action, Event, ServerEntry};
 use crate::cache::Origin;
 use crate::config::{Config, NhsConfig};
 use crate::counters::DropReason;
 use crate::limits::{HOPS, HOPS_REGISTRATION, RETRY_FIRST, RETRY_LAST, TRIES_DOWN};
-use crate::machine::{Action, Event, Nhrp, ServerEntry};
+use crate::machine::Nhrp;
 use crate::message::{View, host_len, request_extensions};
 
 /// Whether we are registered with a server.
@@ -119,7 +120,7 @@ impl Nhrp {
     pub(crate) fn poll_servers(&mut self, now: Instant, out: &mut Vec<Action>) {
         for at in 0..self.servers.len() {
             if self.servers[at].due.is_some_and(|due| due <= now) {
-                self.ask(now, at, out);
+                self.ask_server(now, at, out);
             }
         }
         for at in self.choose(now) {
@@ -172,7 +173,7 @@ impl Nhrp {
         let outside = server.outside;
         if let Some(gone) = learnt_before.filter(|&protocol| protocol != answers_as) {
             self.cache.remove(gone);
-            out.push(Action::Remove { protocol: gone });
+            self.lost(gone, out);
         }
         self.fix(answers_as, from, Origin::Server, out);
         if changed {
@@ -208,11 +209,10 @@ impl Nhrp {
     }
 
     /// Sends a request to a server, anew or again, and notes whether it is down.
-    fn ask(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
+    fn ask_server(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
         let server = &mut self.servers[at];
         if server.tries == 0 {
-            self.request_id = self.request_id.wrapping_add(1);
-            server.id = self.request_id;
+            server.id = next_id(&mut self.request_id);
         } else if server.tries >= TRIES_DOWN && server.state != ServerState::Down {
             server.state = ServerState::Down;
             out.push(Action::Event(Event::ServerDown { nbma: server.config.nbma }));
@@ -279,7 +279,7 @@ impl Nhrp {
     }
 
     /// Our address that a reply is for.
-    fn source_for_reply(&self, header: &Header) -> Result<IpAddr, DropReason> {
+    pub(crate) fn source_for_reply(&self, header: &Header) -> Result<IpAddr, DropReason> {
         let ours = self.config.is_own(header.src_protocol) && header.src_nbma == self.config.nbma;
         if ours { Ok(header.src_protocol) } else { Err(DropReason::NotForUs) }
     }
@@ -291,6 +291,12 @@ impl Nhrp {
             None => self.config.addresses.first().map(|own| own.address()),
         }
     }
+}
+
+/// The id of a new request (RFC 2332 5.2.0.1).
+pub(crate) const fn next_id(last: &mut u32) -> u32 {
+    *last = last.wrapping_add(1);
+    *last
 }
 
 /// The pause after a request that so many came before.

@@ -102,6 +102,13 @@ pub struct Config {
     pub clusters: Vec<(u8, usize)>,
     /// Bindings by configuration.
     pub maps: Vec<StaticMap>,
+    /// Whether peers are told of shorter ways: a hub.
+    pub redirect: bool,
+    /// Whether shorter ways are asked for and used: a spoke.
+    pub shortcut: bool,
+    /// Whether the tunnel is protected: peers can be used while [`crate::Nhrp::peer_state`] says
+    /// so. Without protection they always can.
+    pub protected: bool,
 }
 
 /// Why a configuration is refused.

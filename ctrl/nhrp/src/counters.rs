@@ -21,13 +21,23 @@ pub enum DropReason {
     Refused,
     /// A purge of what is not the sender's, or of more than one address.
     ThirdParty,
+    /// A traffic indication about no packet of ours, or not on its way.
+    Indication,
+    /// It has been here before.
+    Loop,
+    /// Its hop count is used up.
+    HopCount,
+    /// There is no peer to pass it on to, but the one that it came from.
+    NoRoute,
+    /// There are too many questions or shortcuts.
+    Full,
     /// The answer could not be written: it would be too large.
     TooLarge,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Authentication,
         Self::NotForUs,
         Self::Source,
@@ -36,6 +46,11 @@ impl DropReason {
         Self::Kind,
         Self::Refused,
         Self::ThirdParty,
+        Self::Indication,
+        Self::Loop,
+        Self::HopCount,
+        Self::NoRoute,
+        Self::Full,
         Self::TooLarge,
     ];
 
@@ -51,6 +66,11 @@ impl DropReason {
             Self::Kind => "kind",
             Self::Refused => "refused",
             Self::ThirdParty => "third_party",
+            Self::Indication => "indication",
+            Self::Loop => "loop",
+            Self::HopCount => "hop_count",
+            Self::NoRoute => "no_route",
+            Self::Full => "full",
             Self::TooLarge => "too_large",
         }
     }

@@ -8,6 +8,26 @@ pub(crate) const RETRY_LAST: Duration = Duration::from_secs(64);
 /// A server is down after so many requests without an answer: 7 s of silence.
 pub(crate) const TRIES_DOWN: u32 = 3;
 
+/// A question is repeated after 1, 2, 4, 7, 7 … s, as FRR does, and given up after 30 s.
+pub(crate) const ASK_AGAIN: [u64; 4] = [1, 2, 4, 7];
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(30);
+/// A destination without a shorter way is not asked for again for so long: long enough to bound the
+/// questions about busy flows, and the delay for a spoke that comes up.
+pub(crate) const NEGATIVE: Duration = Duration::from_secs(60);
+/// Destinations that are asked for, or have no shorter way. More have to wait: their packets go by
+/// the hub meanwhile. So 10^6 indications make no more than this.
+pub(crate) const QUESTIONS_MAX: usize = 1024;
+/// Shortcuts: more than sites that one spoke talks to at a time.
+pub(crate) const SHORTCUTS_MAX: usize = 4096;
+/// Answers that are remembered, so as to be taken back when routes change.
+pub(crate) const ANSWERS_MAX: usize = 8192;
+/// A peer is told about the same pair of networks once in so long: Cisco's interval.
+pub(crate) const REDIRECT_INTERVAL: Duration = Duration::from_secs(8);
+/// Pairs that are remembered; beyond these nobody is told, until some are old.
+pub(crate) const REDIRECTS_MAX: usize = 8192;
+/// No answer or purge is for more than a /8.
+pub(crate) const PREFIX_MIN: u8 = 8;
+
 /// Registered bindings in all: as many hosts as a /16 has.
 pub(crate) const REGISTERED_MAX: usize = 65_536;
 /// Registered bindings of one NBMA address. A spoke has one or a few; many share one behind a

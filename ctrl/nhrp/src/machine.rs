@@ -1,117 +1,24 @@
 //! The machine: what its owner calls, and where each packet goes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use wire::nhrp::{Code, ErrorCode, Kind, Packet};
+use wire::IpPrefix;
+use wire::nhrp::{ErrorCode, Kind, Packet};
 
+use crate::action::{Action, Event, Overlay, ServerEntry};
 use crate::cache::{Binding, Cache, Origin};
-use crate::client::{Server, ServerState};
+use crate::client::Server;
 use crate::config::{Config, ConfigError};
 use crate::counters::{Counters, DropReason};
+use crate::egress::Answers;
 use crate::limits::{ErrorRate, POLL_MAX};
-use crate::message::{View, has_unknown_compulsory, is_authentic};
+use crate::message::{View, is_authentic};
 use crate::random::Random;
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Send an NHRP packet through the tunnel.
-    Send {
-        /// NBMA address to send it to.
-        to: IpAddr,
-        /// The packet, from its fixed header on; GRE type 0x2001.
-        octets: Vec<u8>,
-    },
-    /// A peer is reached so from now on; it may have been reached otherwise before.
-    Install(Binding),
-    /// A peer is not reached any more.
-    Remove {
-        /// Its protocol address.
-        protocol: IpAddr,
-    },
-    /// Something for operators.
-    Event(Event),
-}
-
-/// What operators want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// A client registered, or moved.
-    Registered {
-        /// Its protocol address.
-        protocol: IpAddr,
-        /// Its NBMA address, outside of a NAT.
-        nbma: IpAddr,
-    },
-    /// A registration ended without being renewed.
-    Expired {
-        /// Protocol address of the client.
-        protocol: IpAddr,
-    },
-    /// A client took its registration back.
-    Withdrawn {
-        /// Its protocol address.
-        protocol: IpAddr,
-    },
-    /// A registration was refused.
-    Refused {
-        /// The address that the client wanted.
-        protocol: IpAddr,
-        /// Where it came from.
-        nbma: IpAddr,
-        /// Why.
-        code: Code,
-    },
-    /// We are registered with a server; or something about it changed.
-    ServerUp {
-        /// Its NBMA address.
-        nbma: IpAddr,
-        /// Its protocol address.
-        protocol: IpAddr,
-        /// Our address outside of a NAT, if there is one between.
-        outside: Option<IpAddr>,
-    },
-    /// A server does not answer.
-    ServerDown {
-        /// Its NBMA address.
-        nbma: IpAddr,
-    },
-    /// A server refused to register us.
-    ServerRefused {
-        /// Its NBMA address.
-        nbma: IpAddr,
-        /// Why.
-        code: Code,
-    },
-    /// Somebody complains about a packet of ours.
-    Error {
-        /// Where the complaint came from.
-        nbma: IpAddr,
-        /// What it says.
-        code: ErrorCode,
-    },
-}
-
-/// What the machine asks its owner.
-pub trait Policy {
-    /// Whether the peer at an NBMA address, by its authenticated identity, may have a protocol
-    /// address.
-    fn may_claim(&self, nbma: IpAddr, protocol: IpAddr) -> bool;
-}
-
-/// A server, for reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerEntry {
-    /// Its NBMA address.
-    pub nbma: IpAddr,
-    /// Its protocol address, if it is known.
-    pub protocol: Option<IpAddr>,
-    /// Whether we are registered with it.
-    pub state: ServerState,
-    /// Our address outside of a NAT, if there is one between.
-    pub outside: Option<IpAddr>,
-}
+use crate::redirect::Redirects;
+use crate::resolution::Questions;
+use crate::shortcut::{Shortcut, Shortcuts};
 
 /// NHRP of one tunnel interface.
 #[derive(Debug)]
@@ -123,6 +30,12 @@ pub struct Nhrp {
     pub(crate) error_rate: ErrorRate,
     pub(crate) random: Random,
     pub(crate) request_id: u32,
+    pub(crate) questions: Questions,
+    pub(crate) shortcuts: Shortcuts,
+    pub(crate) answers: Answers,
+    pub(crate) redirects: Redirects,
+    /// NBMA addresses whose way works, of a protected tunnel.
+    pub(crate) reachable: BTreeSet<IpAddr>,
 }
 
 impl Nhrp {
@@ -148,6 +61,11 @@ impl Nhrp {
             error_rate: ErrorRate::default(),
             random,
             request_id,
+            questions: Questions::default(),
+            shortcuts: Shortcuts::default(),
+            answers: Answers::default(),
+            redirects: Redirects::default(),
+            reachable: BTreeSet::new(),
         };
         machine.configured(now, out);
         Ok(machine)
@@ -178,7 +96,7 @@ impl Nhrp {
         now: Instant,
         from: IpAddr,
         octets: &[u8],
-        policy: &impl Policy,
+        overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) {
         let packet = match Packet::new_checked(octets) {
@@ -186,40 +104,85 @@ impl Nhrp {
             Err(error) => return self.counters.malform(error),
         };
         self.counters.receive(packet.kind());
-        if let Err(reason) = self.dispatch(now, (from, &packet), policy, out) {
+        if let Err(reason) = self.dispatch(now, (from, &packet), overlay, out) {
             self.counters.drop(reason);
         }
     }
 
-    /// Whether the way to a peer's NBMA address works: with protection, whether there is an SA.
-    /// Servers whose way came up are registered with at once.
-    pub fn peer_reachable(&mut self, now: Instant, nbma: IpAddr) {
-        self.hurry(now, nbma);
+    /// The way to a peer's NBMA address works, or does not any more: with protection, whether there
+    /// is an SA. Servers whose way came up are registered with at once, and shortcuts are used that
+    /// waited for it.
+    pub fn peer_state(&mut self, now: Instant, nbma: IpAddr, up: bool, out: &mut Vec<Action>) {
+        if up {
+            self.reachable.insert(nbma);
+            self.hurry(now, nbma);
+        } else {
+            self.reachable.remove(&nbma);
+        }
+        self.apply_shortcuts(out);
     }
 
-    /// Takes back registrations with servers. Drop the machine after it.
+    /// Routes changed: shortcuts and answers that do not fit them any more go.
+    pub fn routes_changed(&mut self, overlay: &impl Overlay, out: &mut Vec<Action>) {
+        self.check_shortcuts(overlay, out);
+        self.check_answers(overlay, out);
+    }
+
+    /// Packets went by a shortcut, or to a peer that was resolved: it is renewed in time.
+    pub fn used(
+        &mut self,
+        now: Instant,
+        prefix: IpPrefix,
+        overlay: &impl Overlay,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(destination) = self.shortcuts.used(now, prefix) {
+            self.ask(now, destination, overlay, out);
+        }
+    }
+
+    /// Takes back registrations with servers, and answers. Drop the machine after it.
     pub fn shutdown(&mut self, out: &mut Vec<Action>) {
+        self.take_back_answers(out);
         for at in 0..self.servers.len() {
             self.withdraw(at, out);
         }
     }
 
     /// Does what is due. Call it when [`Self::poll_timeout`] says.
-    pub fn poll(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub fn poll(&mut self, now: Instant, overlay: &impl Overlay, out: &mut Vec<Action>) {
         for _ in 0..POLL_MAX {
             let Some(binding) = self.cache.pop_expired(now) else { break };
             let protocol = binding.protocol;
-            out.push(Action::Remove { protocol });
-            out.push(Action::Event(Event::Expired { protocol }));
+            self.lost(protocol, out);
+            if binding.origin == Origin::Registered {
+                out.push(Action::Event(Event::Expired { protocol }));
+            }
         }
         self.poll_servers(now, out);
+        self.poll_shortcuts(now, overlay, out);
+        self.poll_questions(now, overlay, out);
+        self.answers.expire(now);
+        self.redirects.expire(now);
     }
 
     /// When [`Self::poll`] has something to do; may have passed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let servers = self.servers.iter().filter_map(Server::deadline);
-        servers.chain(self.cache.next_deadline()).min()
+        let others = [
+            self.cache.next_deadline(),
+            self.questions.next_deadline(),
+            self.shortcuts.next_deadline(),
+            self.answers.next_deadline(),
+            self.redirects.next_deadline(),
+        ];
+        servers.chain(others.into_iter().flatten()).min()
+    }
+
+    /// All shortcuts that are used or wait for their peer, in the order of prefixes.
+    pub fn shortcuts(&self) -> impl Iterator<Item = &Shortcut> {
+        self.shortcuts.iter()
     }
 
     /// All bindings, in the order of protocol addresses.
@@ -242,7 +205,7 @@ impl Nhrp {
         &mut self,
         now: Instant,
         (from, packet): (IpAddr, &View<'_>),
-        policy: &impl Policy,
+        overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         // Errors carry no extensions, and so no password; they change nothing.
@@ -254,20 +217,28 @@ impl Nhrp {
             self.complain(now, (from, packet), ErrorCode::AUTHENTICATION, out);
             return Err(DropReason::Authentication);
         }
-        if has_unknown_compulsory(packet) {
-            self.complain(now, (from, packet), ErrorCode::UNRECOGNIZED_EXTENSION, out);
-            return Err(DropReason::Extension);
-        }
         match packet.kind() {
-            Kind::RegistrationRequest => self.register((now, from, packet), policy, out),
+            Kind::RegistrationRequest => self.register((now, from, packet), overlay, out),
             Kind::RegistrationReply => self.registered(now, from, packet, out),
-            Kind::PurgeRequest => self.purge(from, packet, out),
-            _ => Err(DropReason::Kind),
+            Kind::ResolutionRequest => self.find_egress((now, from, packet), overlay, out),
+            Kind::ResolutionReply => self.resolved((now, from, packet), overlay, out),
+            Kind::PurgeRequest => self.purge((now, from, packet), overlay, out),
+            Kind::PurgeReply => self.purged((now, from, packet), overlay, out),
+            Kind::TrafficIndication => self.indicated((now, from, packet), overlay, out),
+            Kind::ErrorIndication => Err(DropReason::Kind),
         }
+    }
+
+    /// Says that a peer is not reached any more; shortcuts through it go first.
+    pub(crate) fn lost(&mut self, protocol: IpAddr, out: &mut Vec<Action>) {
+        self.drop_shortcuts_via(protocol, out);
+        out.push(Action::Remove { protocol });
     }
 
     /// Brings bindings and servers in line with the configuration.
     fn configured(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.forget_shortcuts(out);
+        self.questions = Questions::default();
         self.join_servers(now);
         let servers = self.servers.iter().filter_map(|server| {
             let binding = |protocol| (protocol, server.config.nbma, Origin::Server);
@@ -282,6 +253,7 @@ impl Nhrp {
                     self.config.is_host(binding.protocol) && !self.config.is_own(binding.protocol)
                 }
                 Origin::Static | Origin::Server => wanted.contains(&is),
+                Origin::Resolved => false,
             }
         };
         let gone = self.cache.iter().filter(|binding| !is_wanted(binding));
@@ -289,7 +261,7 @@ impl Nhrp {
         for protocol in gone {
             self.cache.remove(protocol);
             if !wanted.iter().any(|(of, ..)| *of == protocol) {
-                out.push(Action::Remove { protocol });
+                self.lost(protocol, out);
             }
         }
         for (protocol, nbma, origin) in wanted {

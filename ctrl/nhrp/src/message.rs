@@ -8,10 +8,11 @@ use wire::nhrp::{
     Builder, CLEARTEXT, Cie, Code, ErrorCode, Extension, Flags, Header, Kind, Packet, Tag,
 };
 
+use crate::action::Action;
 use crate::config::Config;
 use crate::counters::DropReason;
 use crate::limits::{HOPS, PACKET_MAX, QUOTE_MAX};
-use crate::machine::{Action, Nhrp};
+use crate::machine::Nhrp;
 
 /// A checked packet, as it is handed around.
 pub(crate) type View<'a> = Packet<&'a [u8]>;
@@ -86,6 +87,19 @@ pub(crate) fn own_cie(config: &Config, own: IpAddr) -> Cie {
 }
 
 impl Nhrp {
+    /// Refuses to act upon a packet that has an unknown compulsory extension.
+    pub(crate) fn check_extensions(
+        &mut self,
+        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        out: &mut Vec<Action>,
+    ) -> Result<(), DropReason> {
+        if !has_unknown_compulsory(packet) {
+            return Ok(());
+        }
+        self.complain(now, (from, packet), ErrorCode::UNRECOGNIZED_EXTENSION, out);
+        Err(DropReason::Extension)
+    }
+
     /// Writes a packet and sends it.
     pub(crate) fn send(
         &mut self,
@@ -117,7 +131,13 @@ impl Nhrp {
         nat: Option<Cie>,
         out: &mut Vec<Action>,
     ) {
-        let header = Header { kind, hop_count: HOPS, dst_protocol: own, ..request.header() };
+        let asked = request.header();
+        // The server of a registration or purge names itself; a resolution keeps what was asked.
+        let (dst_protocol, flags) = match kind {
+            Kind::ResolutionReply => (asked.dst_protocol, resolution_flags(asked.flags, cies)),
+            _ => (own, asked.flags),
+        };
+        let header = Header { kind, hop_count: HOPS, dst_protocol, flags, ..asked };
         self.send(to, &header, out, |config, builder| {
             cies.iter().try_for_each(|cie| builder.cie(cie))?;
             answer_extensions(config, builder, request, own_cie(config, own), nat)
@@ -155,6 +175,18 @@ impl Nhrp {
         let mandatory = packet.mandatory_part();
         let head = &mandatory[..mandatory.len().min(QUOTE_MAX)];
         self.send(to, &header.with_error(code, 0), out, |_, builder| builder.quote(head));
+    }
+}
+
+/// Flags of a Resolution Reply: those of the request that describe the asker, and that our answer
+/// is authoritative and stable, if it is one.
+fn resolution_flags(asked: Flags, cies: &[Cie]) -> Flags {
+    let asker = Flags::ROUTER.with(Flags::SOURCE_STABLE).with(Flags::NAT);
+    let asker = Flags(asked.0 & asker.0);
+    if cies.iter().any(|cie| cie.code == Code::OK) {
+        asker.with(Flags::AUTHORITATIVE).with(Flags::DESTINATION_STABLE)
+    } else {
+        asker
     }
 }
 

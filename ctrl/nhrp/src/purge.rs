@@ -1,41 +1,59 @@
-//! Purges of registrations (RFC 2332 5.2.5, 5.2.6).
+//! Purges (RFC 2332 5.2.5, 5.2.6).
 //!
 //! ```text
-//! spoke > hub   Purge Request  id of the registration, CIE with the address
-//! hub > spoke   Purge Reply    the same; not if the request has N set
+//! spoke > hub        Purge Request  id of the registration, CIE with the address
+//! hub > spoke        Purge Reply    the same; not if the request has N set
+//! egress .. asker    Purge Request  CIE with the network that an answer was for
 //! ```
 //!
-//! Only who registered an address may take it back: packets have to come from its NBMA address.
-//! What others ask is counted and not answered.
+//! Only who registered an address may take it back: packets have to come from its NBMA address. An
+//! answer is taken back by who gave it, direct or by a server of ours. What others ask is counted,
+//! and not answered; nothing is purged of more than a /8.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use wire::nhrp::{Cie, Code, Flags, Kind};
 
+use crate::action::{Action, Overlay};
 use crate::cache::Origin;
 use crate::counters::DropReason;
-use crate::machine::{Action, Nhrp};
+use crate::limits::PREFIX_MIN;
+use crate::machine::Nhrp;
 use crate::message::View;
 
 impl Nhrp {
-    /// Answers a Purge Request: also if there is nothing to purge, since the first answer may have
-    /// been lost.
+    /// Answers a Purge Request, or passes it on. It is answered also if there is nothing to purge,
+    /// since the first answer may have been lost.
     pub(crate) fn purge(
         &mut self,
-        from: IpAddr,
-        packet: &View<'_>,
+        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         let header = packet.header();
+        let purger = header.src_protocol;
         if !self.config.is_own(header.dst_protocol) {
-            return Err(DropReason::NotForUs);
+            // Those who are told believe us, so that we look who tells it.
+            if self.cache.find(purger).is_some_and(|binding| binding.nbma != from) {
+                return Err(DropReason::ThirdParty);
+            }
+            return self.pass_on((now, from, packet), header.dst_protocol, overlay, out);
         }
-        let purged = |cie: &Cie| cie.protocol.unwrap_or(header.src_protocol);
-        if !packet.cies().all(|cie| self.may_purge(from, purged(&cie), &cie)) {
+        self.check_extensions((now, from, packet), out)?;
+        let purged = |cie: &Cie| cie.protocol.unwrap_or(purger);
+        if !packet.cies().all(|cie| self.may_purge((from, purger), purged(&cie), &cie)) {
             return Err(DropReason::ThirdParty);
         }
         for cie in packet.cies() {
-            self.forget(purged(&cie), out);
+            let protocol = purged(&cie);
+            let Ok(prefix) = cie.prefix(protocol) else { continue };
+            // A network names no registration, whoever's address it is written with.
+            let origin = self.cache.find(protocol).map(|binding| binding.origin);
+            if prefix.is_host() && origin == Some(Origin::Registered) {
+                self.forget(protocol, out);
+            }
+            self.purge_shortcuts(prefix, purger, out);
         }
         if header.flags.contains(Flags::NO_REPLY) {
             return Ok(());
@@ -46,14 +64,37 @@ impl Nhrp {
         Ok(())
     }
 
-    fn may_purge(&self, from: IpAddr, protocol: IpAddr, cie: &Cie) -> bool {
-        let is_one = cie.prefix(protocol).is_ok_and(|prefix| prefix.is_host());
-        let is_owners = self.cache.find(protocol).is_none_or(|binding| {
-            let claimed = binding.claimed.unwrap_or(binding.nbma);
-            binding.origin == Origin::Registered
-                && binding.nbma == from
-                && cie.nbma.is_none_or(|nbma| nbma == from || nbma == claimed)
-        });
-        is_one && self.config.is_host(protocol) && is_owners
+    /// Passes a Purge Reply on. We wait for none: our requests say so.
+    pub(crate) fn purged(
+        &mut self,
+        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        overlay: &impl Overlay,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DropReason> {
+        let asker = packet.header().src_protocol;
+        if self.config.is_own(asker) {
+            return Err(DropReason::Unsolicited);
+        }
+        self.pass_on((now, from, packet), asker, overlay, out)
+    }
+
+    fn may_purge(&self, (from, purger): (IpAddr, IpAddr), protocol: IpAddr, cie: &Cie) -> bool {
+        let Ok(prefix) = cie.prefix(protocol) else { return false };
+        let is_server = || self.servers.iter().any(|server| server.config.nbma == from);
+        let binding = self.cache.find(protocol).filter(|_| prefix.is_host());
+        match binding.filter(|binding| binding.origin != Origin::Resolved) {
+            Some(binding) => {
+                let claimed = binding.claimed.unwrap_or(binding.nbma);
+                binding.origin == Origin::Registered
+                    && binding.nbma == from
+                    && cie.nbma.is_none_or(|nbma| nbma == from || nbma == claimed)
+            }
+            None if prefix.is_host() && !self.config.is_host(protocol) => false,
+            None => {
+                let of_purger = self.cache.find(purger);
+                prefix.len() >= PREFIX_MIN
+                    && (is_server() || of_purger.is_none_or(|binding| binding.nbma == from))
+            }
+        }
     }
 }

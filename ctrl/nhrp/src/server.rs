@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use wire::nhrp::{Cie, Code, Flags, Kind};
 
+use crate::action::{Action, Event, Overlay};
 use crate::cache::{Binding, Origin};
 use crate::counters::DropReason;
 use crate::limits::{REGISTERED_MAX, REGISTERED_PER_NBMA_MAX};
-use crate::machine::{Action, Event, Nhrp, Policy};
+use crate::machine::Nhrp;
 use crate::message::{View, host_len, refused};
 
 impl Nhrp {
@@ -27,9 +28,10 @@ impl Nhrp {
     pub(crate) fn register(
         &mut self,
         (now, from, packet): (Instant, IpAddr, &View<'_>),
-        policy: &impl Policy,
+        overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
+        self.check_extensions((now, from, packet), out)?;
         let header = packet.header();
         // A client that does not know its server's address names itself.
         let own = if self.config.is_own(header.dst_protocol) {
@@ -44,7 +46,7 @@ impl Nhrp {
         let mut fresh = 0;
         for cie in packet.cies() {
             let protocol = cie.protocol.unwrap_or(header.src_protocol);
-            if let Err(code) = self.may_register((from, protocol), &cie, &mut fresh, policy) {
+            if let Err(code) = self.may_register((from, protocol), &cie, &mut fresh, overlay) {
                 self.answer(request, answer, &[refused(cie, code)], None, out);
                 out.push(Action::Event(Event::Refused { protocol, nbma: from, code }));
                 return Err(DropReason::Refused);
@@ -83,7 +85,7 @@ impl Nhrp {
         (from, protocol): (IpAddr, IpAddr),
         cie: &Cie,
         fresh: &mut usize,
-        policy: &impl Policy,
+        overlay: &impl Overlay,
     ) -> Result<(), Code> {
         // A client has addresses, not networks: those are for routing protocols to tell.
         let is_one = cie.prefix(protocol).is_ok_and(|prefix| prefix.is_host());
@@ -91,12 +93,14 @@ impl Nhrp {
             && !self.config.is_own(protocol)
             && protocol != self.config.nbma
             && protocol != from;
-        if !is_one || !is_peers || !policy.may_claim(from, protocol) {
+        if !is_one || !is_peers || !overlay.may_claim(from, protocol) {
             return Err(Code::PROHIBITED);
         }
         match self.cache.find(protocol) {
             Some(binding) if binding.nbma == from => Ok(()),
-            Some(binding) if binding.origin != Origin::Registered => Err(Code::PROHIBITED),
+            Some(binding) if matches!(binding.origin, Origin::Static | Origin::Server) => {
+                Err(Code::PROHIBITED)
+            }
             Some(binding) if binding.unique => Err(Code::ALREADY_REGISTERED),
             _ if cie.holding_time == 0 => Ok(()),
             other => {
@@ -114,7 +118,7 @@ impl Nhrp {
         let protocol = binding.protocol;
         let old = self.cache.find(protocol).copied();
         // What an operator said is not shortened by what a peer says.
-        if old.is_some_and(|old| old.origin != Origin::Registered) {
+        if old.is_some_and(|old| matches!(old.origin, Origin::Static | Origin::Server)) {
             return;
         }
         if !stays {
@@ -131,13 +135,14 @@ impl Nhrp {
         if old.is_none_or(|old| old.nbma != binding.nbma) {
             let nbma = binding.nbma;
             out.push(Action::Event(Event::Registered { protocol, nbma }));
+            self.apply_shortcuts(out);
         }
     }
 
     /// Removes a registration that its client took back.
     pub(crate) fn forget(&mut self, protocol: IpAddr, out: &mut Vec<Action>) {
         if self.cache.remove(protocol).is_some() {
-            out.push(Action::Remove { protocol });
+            self.lost(protocol, out);
             out.push(Action::Event(Event::Withdrawn { protocol }));
         }
     }

@@ -2,10 +2,13 @@ mod client;
 mod frr;
 mod hostile;
 mod server;
+mod shortcut;
+mod transit;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use wire::IpPrefix;
 use wire::nhrp::{Builder, Cie, Code, Flags, Header, Kind, Packet, Tag};
 
 use crate::*;
@@ -29,6 +32,9 @@ fn config(own: &str, nbma: &str) -> Config {
         servers: Vec::new(),
         clusters: Vec::new(),
         maps: Vec::new(),
+        redirect: false,
+        shortcut: false,
+        protected: false,
     }
 }
 
@@ -45,10 +51,31 @@ fn nhs(nbma: &str) -> NhsConfig {
     NhsConfig { nbma: ip(nbma), protocol: None, priority: 0, cluster: 0 }
 }
 
-/// Everybody may be anybody.
-struct Open;
+/// Where a route leads.
+#[derive(Clone, Copy)]
+enum Via {
+    Local,
+    /// To each destination itself, in the tunnel.
+    Connected,
+    Peer(&'static str),
+}
 
-impl Policy for Open {
+/// Routes of a site, the longest prefix first. Everybody may be anybody.
+#[derive(Clone, Default)]
+struct Routes(Vec<(&'static str, Via)>);
+
+impl Overlay for Routes {
+    fn route(&self, destination: IpAddr) -> Option<Route> {
+        let routes = self.0.iter().map(|(prefix, via)| (prefix.parse().unwrap(), *via));
+        let mut routes = routes.filter(|(prefix, _): &(IpPrefix, _)| prefix.contains(destination));
+        let (prefix, via) = routes.next()?;
+        Some(match via {
+            Via::Local => Route::Local(prefix),
+            Via::Connected => Route::Tunnel { prefix, next_hop: destination },
+            Via::Peer(peer) => Route::Tunnel { prefix, next_hop: ip(peer) },
+        })
+    }
+
     fn may_claim(&self, _: IpAddr, _: IpAddr) -> bool {
         true
     }
@@ -57,6 +84,7 @@ impl Policy for Open {
 /// A machine and its clock.
 struct Site {
     nhrp: Nhrp,
+    routes: Routes,
     now: Instant,
     /// What was to be done since the last look.
     actions: Vec<Action>,
@@ -67,15 +95,15 @@ impl Site {
         let now = Instant::now();
         let mut actions = Vec::new();
         let nhrp = Nhrp::new(now, config, 7, &mut actions).unwrap();
-        Self { nhrp, now, actions }
+        Self { nhrp, routes: Routes::default(), now, actions }
     }
 
     fn receive(&mut self, from: &str, octets: &[u8]) {
-        self.nhrp.receive(self.now, ip(from), octets, &Open, &mut self.actions);
+        self.nhrp.receive(self.now, ip(from), octets, &self.routes, &mut self.actions);
     }
 
     fn poll(&mut self) {
-        self.nhrp.poll(self.now, &mut self.actions);
+        self.nhrp.poll(self.now, &self.routes, &mut self.actions);
     }
 
     /// Lets time pass, with each deadline served when it comes.

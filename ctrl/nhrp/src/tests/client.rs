@@ -70,7 +70,7 @@ fn asks_again_with_the_same_id_and_longer_pauses() {
     assert_eq!(spoke.events(), [Event::ServerDown { nbma: ip("10.0.0.1") }], "once");
     assert_eq!(spoke.state(0), ServerState::Down);
     // When the way to the hub comes up, it is asked at once.
-    spoke.nhrp.peer_reachable(spoke.now, ip("10.0.0.1"));
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     assert_eq!(request_ids(&mut spoke), ids);
 }

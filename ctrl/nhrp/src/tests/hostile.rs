@@ -56,7 +56,11 @@ fn a_registration_is_whole_or_nothing() {
 #[test]
 fn an_address_that_the_identity_may_not_claim() {
     struct Identity;
-    impl Policy for Identity {
+    impl Overlay for Identity {
+        fn route(&self, _: IpAddr) -> Option<Route> {
+            None
+        }
+
         fn may_claim(&self, nbma: IpAddr, protocol: IpAddr) -> bool {
             (nbma, protocol) == (ip("10.0.0.11"), ip("10.255.0.11"))
         }
@@ -77,19 +81,28 @@ fn a_purge_by_a_third_party() {
     let mut hub = Site::new(hub());
     hub.receive("10.0.0.11", &Request::registration("10.255.0.11", "10.0.0.11").octets());
     hub.actions.clear();
-    // From elsewhere; of everything; of a network; for another NBMA address.
+    hub.receive("10.0.0.12", &Request::registration("10.255.0.12", "10.0.0.12").octets());
+    hub.actions.clear();
+    // From elsewhere, in the owner's name and in their own; of everything; of nearly everything.
     hub.receive("10.0.0.66", &Request::purge("10.255.0.11", "10.0.0.11").octets());
-    for (protocol, prefix_len) in [("0.0.0.0", 0), ("10.255.0.0", 24), ("10.255.0.11", 8)] {
-        let mut request = Request::purge("10.255.0.11", "10.0.0.11");
+    let mut request = Request::purge("10.255.0.12", "10.0.0.12");
+    for (protocol, prefix_len) in [("10.255.0.11", 32), ("0.0.0.0", 0), ("10.255.0.11", 7)] {
         request.cies[0].protocol = Some(ip(protocol));
         request.cies[0].prefix_len = prefix_len;
-        hub.receive("10.0.0.11", &request.octets());
+        hub.receive("10.0.0.12", &request.octets());
     }
     let mut request = Request::purge("10.255.0.11", "10.0.0.11");
     request.cies[0].nbma = Some(ip("10.0.0.66"));
     hub.receive("10.0.0.11", &request.octets());
     assert_eq!(hub.dropped(DropReason::ThirdParty), 5);
     assert!(hub.actions.is_empty());
+    // A network is no registration: this is for answers that were given, and there are none.
+    let mut request = Request::purge("10.255.0.12", "10.0.0.12");
+    request.cies[0].protocol = Some(ip("10.255.0.11"));
+    request.cies[0].prefix_len = 24;
+    hub.receive("10.0.0.12", &request.octets());
+    assert_eq!(view(&hub.sent_one("10.0.0.12")).kind(), Kind::PurgeReply);
+    assert_eq!(hub.nhrp.bindings().count(), 2);
     assert!(hub.binding("10.255.0.11").is_some());
 }
 

@@ -1,0 +1,151 @@
+//! What the machine tells its owner, and what it asks it.
+
+use std::net::IpAddr;
+
+use wire::IpPrefix;
+use wire::nhrp::{Code, ErrorCode};
+
+use crate::cache::Binding;
+use crate::client::ServerState;
+use crate::shortcut::Shortcut;
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send an NHRP packet through the tunnel.
+    Send {
+        /// NBMA address to send it to.
+        to: IpAddr,
+        /// The packet, from its fixed header on; GRE type 0x2001.
+        octets: Vec<u8>,
+    },
+    /// A peer is reached so from now on; it may have been reached otherwise before.
+    Install(Binding),
+    /// A peer is not reached any more.
+    Remove {
+        /// Its protocol address.
+        protocol: IpAddr,
+    },
+    /// Destinations are reached through a peer, past the next hop that routing says; or through
+    /// another peer than before. The peer has been installed before.
+    InstallShortcut(Shortcut),
+    /// A shortcut is not to be used any more.
+    RemoveShortcut {
+        /// Its destinations.
+        prefix: IpPrefix,
+    },
+    /// Something for operators.
+    Event(Event),
+}
+
+/// What operators want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A client registered, or moved.
+    Registered {
+        /// Its protocol address.
+        protocol: IpAddr,
+        /// Its NBMA address, outside of a NAT.
+        nbma: IpAddr,
+    },
+    /// A registration ended without being renewed.
+    Expired {
+        /// Protocol address of the client.
+        protocol: IpAddr,
+    },
+    /// A client took its registration back.
+    Withdrawn {
+        /// Its protocol address.
+        protocol: IpAddr,
+    },
+    /// A registration was refused.
+    Refused {
+        /// The address that the client wanted.
+        protocol: IpAddr,
+        /// Where it came from.
+        nbma: IpAddr,
+        /// Why.
+        code: Code,
+    },
+    /// We are registered with a server; or something about it changed.
+    ServerUp {
+        /// Its NBMA address.
+        nbma: IpAddr,
+        /// Its protocol address.
+        protocol: IpAddr,
+        /// Our address outside of a NAT, if there is one between.
+        outside: Option<IpAddr>,
+    },
+    /// A server does not answer.
+    ServerDown {
+        /// Its NBMA address.
+        nbma: IpAddr,
+    },
+    /// A server refused to register us.
+    ServerRefused {
+        /// Its NBMA address.
+        nbma: IpAddr,
+        /// Why.
+        code: Code,
+    },
+    /// A destination has no shorter way, or nobody answers for it; routing goes on.
+    Unresolved {
+        /// The destination.
+        destination: IpAddr,
+        /// What the answer says; `None` if there was none.
+        code: Option<Code>,
+    },
+    /// A peer was told that there is a shorter way.
+    Redirected {
+        /// Protocol address of the peer.
+        peer: IpAddr,
+        /// The destination of its packet.
+        destination: IpAddr,
+    },
+    /// Somebody complains about a packet of ours.
+    Error {
+        /// Where the complaint came from.
+        nbma: IpAddr,
+        /// What it says.
+        code: ErrorCode,
+    },
+}
+
+/// How a packet to a destination would go, shortcuts aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Out of this tunnel's overlay, to our side: it is ours to answer for.
+    Local(IpPrefix),
+    /// Through this tunnel.
+    Tunnel {
+        /// The destinations that the route is for.
+        prefix: IpPrefix,
+        /// Protocol address of the next hop; the destination itself if it is in the tunnel's own
+        /// network.
+        next_hop: IpAddr,
+    },
+}
+
+/// What the machine asks its owner.
+pub trait Overlay {
+    /// The route to a destination, as if there were no shortcuts; `None` if there is none, or it
+    /// leads elsewhere.
+    fn route(&self, destination: IpAddr) -> Option<Route>;
+
+    /// Whether the peer at an NBMA address, by its authenticated identity, may have a protocol
+    /// address.
+    fn may_claim(&self, nbma: IpAddr, protocol: IpAddr) -> bool;
+}
+
+/// A server, for reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerEntry {
+    /// Its NBMA address.
+    pub nbma: IpAddr,
+    /// Its protocol address, if it is known.
+    pub protocol: Option<IpAddr>,
+    /// Whether we are registered with it.
+    pub state: ServerState,
+    /// Our address outside of a NAT, if there is one between.
+    pub outside: Option<IpAddr>,
+}

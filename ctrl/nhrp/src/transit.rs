@@ -1,0 +1,127 @@
+//! Packets of others that are passed on (RFC 2332 5.2, 5.3.2, 5.3.3).
+//!
+//! ```text
+//! asker > hub    Resolution Request  hop count n,     forward record [..],      NAT []
+//! hub > egress   Resolution Request  hop count n - 1, forward record [.., hub], NAT [asker]
+//! egress > hub   Resolution Reply                     reverse record [..]
+//! hub > asker    Resolution Reply                     reverse record [.., hub]
+//! ```
+//!
+//! What was sent stays as it is, but for the hop count, the record, an empty NAT extension that we
+//! can fill, and the password, which is of one hop. A packet with an unknown compulsory extension
+//! is passed on without a record of us.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use wire::EmitError;
+use wire::nhrp::{Builder, Cie, ErrorCode, Extension, Kind, Tag};
+
+use crate::action::{Action, Overlay, Route};
+use crate::counters::DropReason;
+use crate::limits::PACKET_MAX;
+use crate::machine::Nhrp;
+use crate::message::{View, has_unknown_compulsory, host_len, own_cie};
+
+impl Nhrp {
+    /// Passes a packet on towards a protocol address.
+    pub(crate) fn pass_on(
+        &mut self,
+        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        target: IpAddr,
+        overlay: &impl Overlay,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DropReason> {
+        let header = packet.header();
+        let record = record_of(header.kind);
+        let passed = packet.extension(record).is_some_and(|record| {
+            let mut servers = record.cies().filter_map(|cie| cie.protocol);
+            servers.any(|server| self.config.is_own(server))
+        });
+        if passed || header.src_nbma == self.config.nbma && header.kind.is_request() {
+            self.complain(now, (from, packet), ErrorCode::LOOP, out);
+            return Err(DropReason::Loop);
+        }
+        let Some(hop_count) = header.hop_count.checked_sub(1) else {
+            self.complain(now, (from, packet), ErrorCode::HOP_COUNT, out);
+            return Err(DropReason::HopCount);
+        };
+        let Some(to) = self.way_to(target, overlay).filter(|&to| to != from) else {
+            match header.kind {
+                Kind::ResolutionRequest => self.deny((from, packet), out),
+                _ => self.complain(now, (from, packet), ErrorCode::UNREACHABLE, out),
+            }
+            return Err(DropReason::NoRoute);
+        };
+        let mut buffer = [0; PACKET_MAX];
+        let written = Builder::pass_on(&mut buffer, packet, hop_count).and_then(|mut builder| {
+            self.passed_extensions(&mut builder, packet, record)?;
+            builder.finish()
+        });
+        let Ok(len) = written else {
+            self.complain(now, (from, packet), ErrorCode::SDU_SIZE, out);
+            return Err(DropReason::TooLarge);
+        };
+        self.counters.send(header.kind);
+        out.push(Action::Send { to, octets: buffer[..len].to_vec() });
+        Ok(())
+    }
+
+    fn passed_extensions(
+        &self,
+        builder: &mut Builder<'_>,
+        packet: &View<'_>,
+        record: u16,
+    ) -> Result<(), EmitError> {
+        let own = self.config.source_for(packet.header().src_protocol);
+        let own = own.filter(|_| !has_unknown_compulsory(packet));
+        let own = own.map(|own| own_cie(&self.config, own));
+        let outside = self.outside_of_sender(packet);
+        for Extension { tag, value, .. } in packet.extensions() {
+            match tag.kind() {
+                kind if kind == record => builder.cie_extension(tag, value, own.as_slice())?,
+                Tag::NAT if value.is_empty() => {
+                    builder.cie_extension(tag, value, outside.as_slice())?;
+                }
+                Tag::AUTHENTICATION => {
+                    if let Some(secret) = &self.config.authentication {
+                        builder.authentication(secret.expose())?;
+                    }
+                }
+                _ => builder.extension(tag, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the sender of a packet is outside of its NAT, as it registered with us.
+    fn outside_of_sender(&self, packet: &View<'_>) -> Option<Cie> {
+        let header = packet.header();
+        let sender = match header.kind {
+            Kind::ResolutionReply => packet.cies().next()?.protocol?,
+            _ => header.src_protocol,
+        };
+        let binding = self.cache.find(sender)?;
+        binding.claimed?;
+        Some(Cie {
+            prefix_len: host_len(sender),
+            nbma: Some(binding.nbma),
+            protocol: Some(sender),
+            ..Cie::default()
+        })
+    }
+
+    /// NBMA address of the peer that a protocol address is, or is behind.
+    fn way_to(&self, target: IpAddr, overlay: &impl Overlay) -> Option<IpAddr> {
+        let binding = self.cache.find(target).or_else(|| match overlay.route(target)? {
+            Route::Tunnel { next_hop, .. } => self.cache.find(next_hop),
+            Route::Local(_) => None,
+        });
+        binding.map(|binding| binding.nbma)
+    }
+}
+
+/// Which record a packet is entered in.
+const fn record_of(kind: Kind) -> u16 {
+    if kind.is_request() { Tag::FORWARD_RECORD } else { Tag::REVERSE_RECORD }
+}
