@@ -104,12 +104,11 @@ impl Nhrp {
         self.choose(now);
     }
 
-    /// Registers soon with a server whose way came up.
+    /// Registers now with a server whose way came up, also if we are registered: a server that
+    /// restarted knows nothing of it.
     pub(crate) fn hurry(&mut self, now: Instant, nbma: IpAddr) {
         let mut servers = self.servers.iter_mut();
-        if let Some(server) = servers.find(|server| server.config.nbma == nbma)
-            && (server.state != ServerState::Registered || server.tries > 0)
-        {
+        if let Some(server) = servers.find(|server| server.config.nbma == nbma) {
             server.due = server.due.map(|due| due.min(now));
             // The pause begins anew, the id stays: it is the same request.
             server.tries = server.tries.min(1);

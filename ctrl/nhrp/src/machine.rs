@@ -71,8 +71,8 @@ impl Nhrp {
         Ok(machine)
     }
 
-    /// Another configuration. What it does not touch goes on: registrations with us, and ours with
-    /// servers that stay the same.
+    /// Another configuration. Registrations with us go on, and so do ours with servers that stay
+    /// the same; shortcuts end, and are asked for again when there is traffic.
     ///
     /// # Errors
     /// See [`ConfigError`]; then nothing has changed.
@@ -113,11 +113,10 @@ impl Nhrp {
     /// is an SA. Servers whose way came up are registered with at once, and shortcuts are used that
     /// waited for it.
     pub fn peer_state(&mut self, now: Instant, nbma: IpAddr, up: bool, out: &mut Vec<Action>) {
-        if up {
-            self.reachable.insert(nbma);
-            self.hurry(now, nbma);
-        } else {
+        if !up {
             self.reachable.remove(&nbma);
+        } else if self.reachable.insert(nbma) {
+            self.hurry(now, nbma);
         }
         self.apply_shortcuts(out);
     }

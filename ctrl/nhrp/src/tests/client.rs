@@ -124,6 +124,27 @@ fn a_refusal_is_told_and_asked_again_later() {
     assert_ne!(request_ids(&mut spoke), [view(&request).header().request_id]);
 }
 
+/// The hub restarts: the way to it goes and comes, and it is told anew.
+#[test]
+fn registers_again_when_the_way_comes_up() {
+    let (mut spoke, mut hub) = (Site::new(spoke()), Site::new(hub()));
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.poll();
+    let request = spoke.sent_one("10.0.0.1");
+    let reply = answered(&mut hub, "10.0.0.11", &request);
+    spoke.receive("10.0.0.1", &reply);
+    spoke.pass(s(5));
+    // It is up already: nothing new.
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.poll();
+    assert!(spoke.sent().is_empty());
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), false, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.poll();
+    let again = spoke.sent_one("10.0.0.1");
+    assert_ne!(view(&again).header().request_id, view(&request).header().request_id);
+}
+
 /// Two hubs of a cluster, of which one is to be used: the second stands in for the first.
 #[test]
 fn a_cluster() {

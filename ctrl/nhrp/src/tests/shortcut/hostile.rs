@@ -202,3 +202,55 @@ fn purges_of_shortcuts() {
     one.receive("10.0.0.12", &purge.octets());
     assert!(net.shortcuts(ONE).is_empty());
 }
+
+/// Packets of a whole exchange with octets changed, and a good checksum, to everybody: nothing
+/// panics, and nothing is sent without end.
+#[test]
+fn octets_changed_anywhere() {
+    let mut net = Net::new(false);
+    let mut random = crate::random::Random::new(1);
+    let one = &mut net.sites[ONE];
+    one.nhrp.resolve(one.now, ip("192.168.2.1"), &one.routes, &mut one.actions);
+    let question = one.sent_one("10.0.0.1");
+    let mut reply = question_answer();
+    reply.header = Header { kind: Kind::ResolutionReply, ..view(&question).header() };
+    let good = [
+        question,
+        reply.octets(),
+        Request::registration("10.255.0.11", "10.0.0.11").octets(),
+        Request::purge("10.255.0.12", "10.0.0.12").octets(),
+        indication("10.255.0.1", &head("192.168.1.1", "192.168.2.1")),
+    ];
+    for round in 0..20_000_usize {
+        let mut octets = good[round % good.len()].clone();
+        for _ in 0..=random.next() % 3 {
+            let at = random.next() as usize % octets.len();
+            octets[at] = random.next().to_be_bytes()[0];
+        }
+        let size = usize::from(u16::from_be_bytes([octets[10], octets[11]])).min(octets.len());
+        octets[12..14].fill(0);
+        let sum = wire::checksum::of(&octets[..size]);
+        octets[12..14].copy_from_slice(&sum.to_be_bytes());
+        for site in &mut net.sites {
+            for from in ["10.0.0.1", "10.0.0.11", "10.0.0.12"] {
+                site.receive(from, &octets);
+            }
+            assert!(site.sent().len() <= 3, "an answer to each at most");
+            site.actions.clear();
+        }
+    }
+    let counters = net.sites[HUB].nhrp.counters();
+    for kind in [Kind::RegistrationRequest, Kind::ResolutionReply, Kind::TrafficIndication] {
+        assert!(counters.received(kind) > 1000, "too few are well-formed: {kind}");
+    }
+    net.sites.iter_mut().for_each(|site| site.pass(s(70_000)));
+    assert_eq!(net.sites[HUB].nhrp.bindings().count(), 0);
+}
+
+fn question_answer() -> Request {
+    let mut reply = Request::registration("10.255.0.11", "10.0.0.11");
+    reply.header.kind = Kind::ResolutionReply;
+    reply.cies[0].nbma = Some(ip("10.0.0.12"));
+    reply.cies[0].protocol = Some(ip("10.255.0.12"));
+    reply
+}
