@@ -19,6 +19,12 @@ pub enum Action {
         /// The packet, from its fixed header on; GRE type 0x2001.
         octets: Vec<u8>,
     },
+    /// Somebody was answered, and may send data from this address, although it is no peer of ours
+    /// to send to. Comes before the answer, which must not leave sooner than data is taken.
+    Expect {
+        /// Its NBMA address.
+        nbma: IpAddr,
+    },
     /// A peer is reached so from now on; it may have been reached otherwise before.
     Install(Binding),
     /// A peer is not reached any more.

@@ -19,7 +19,7 @@ use crate::client::next_id;
 use crate::counters::DropReason;
 use crate::limits::{ANSWERS_MAX, HOPS, PREFIX_MIN};
 use crate::machine::Nhrp;
-use crate::message::{View, request_extensions};
+use crate::message::{View, outside_of, request_extensions};
 use crate::timers::Timers;
 
 /// An answer of ours.
@@ -91,6 +91,10 @@ impl Nhrp {
             let until = now + self.config.holding_time;
             let answer = Answer { route, destination, to: from };
             self.answers.0.insert((prefix, asker), until, answer);
+        }
+        let nbma = outside_of(packet, asker).unwrap_or(header.src_nbma);
+        if self.config.is_host(nbma) && nbma != self.config.nbma {
+            out.push(Action::Expect { nbma });
         }
         let outside = self.outside(own);
         self.answer((from, packet), (Kind::ResolutionReply, own), &[cie], outside, out);

@@ -179,9 +179,9 @@ impl Nhrp {
         servers.chain(others.into_iter().flatten()).min()
     }
 
-    /// All shortcuts that are used or wait for their peer, in the order of prefixes.
+    /// All shortcuts in force, in the order of prefixes.
     pub fn shortcuts(&self) -> impl Iterator<Item = &Shortcut> {
-        self.shortcuts.iter()
+        self.shortcuts.installed()
     }
 
     /// All bindings, in the order of protocol addresses.

@@ -38,6 +38,12 @@ pub(crate) fn has_unknown_compulsory(packet: &View<'_>) -> bool {
     packet.extensions().any(|extension| extension.tag.is_compulsory() && !extension.tag.is_known())
 }
 
+/// The NBMA address outside of a NAT that a packet has for a protocol address.
+pub(crate) fn outside_of(packet: &View<'_>, protocol: IpAddr) -> Option<IpAddr> {
+    let mut known = packet.extension(Tag::NAT)?.cies();
+    known.find(|cie| cie.protocol == Some(protocol))?.nbma
+}
+
 /// Extensions of a request: records and responder for others to fill in, then the NAT extension
 /// with these CIEs, then the password.
 pub(crate) fn request_extensions(

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use wire::IpPrefix;
-use wire::nhrp::{Cie, Code, Flags, Header, Kind, Tag};
+use wire::nhrp::{Cie, Code, Flags, Header, Kind};
 
 use crate::action::{Action, Event, Overlay, Route};
 use crate::cache::{Binding, Origin};
@@ -22,7 +22,7 @@ use crate::client::{ServerState, next_id};
 use crate::counters::DropReason;
 use crate::limits::{ASK_AGAIN, GIVE_UP, HOPS, NEGATIVE, POLL_MAX, QUESTIONS_MAX, SHORTCUTS_MAX};
 use crate::machine::Nhrp;
-use crate::message::{View, host_len, request_extensions};
+use crate::message::{View, host_len, outside_of, request_extensions};
 use crate::shortcut::Shortcut;
 use crate::timers::Timers;
 
@@ -115,10 +115,7 @@ impl Nhrp {
             return Ok(());
         }
         let next_hop = cie.protocol.unwrap_or(destination);
-        let outside = packet.extension(Tag::NAT).and_then(|nat| {
-            nat.cies().find(|cie| cie.protocol == Some(next_hop)).and_then(|cie| cie.nbma)
-        });
-        let nbma = outside.or(cie.nbma).ok_or(DropReason::Source)?;
+        let nbma = outside_of(packet, next_hop).or(cie.nbma).ok_or(DropReason::Source)?;
         let is_peer = |address| self.config.is_host(address) && !self.config.is_own(address);
         if !is_peer(next_hop) || !is_peer(nbma) || nbma == self.config.nbma || nbma == next_hop {
             return Err(DropReason::Source);

@@ -62,8 +62,10 @@ impl Shortcuts {
         self.0.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Shortcut> {
-        self.0.iter().map(|(_, entry)| &entry.shortcut)
+    /// Those that do not wait for their peer.
+    pub(crate) fn installed(&self) -> impl Iterator<Item = &Shortcut> {
+        let installed = self.0.iter().filter(|(_, entry)| entry.installed);
+        installed.map(|(_, entry)| &entry.shortcut)
     }
 
     pub(crate) fn find(&self, prefix: IpPrefix) -> Option<&Shortcut> {

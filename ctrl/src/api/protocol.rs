@@ -31,8 +31,8 @@ use serde_json::value::RawValue;
 
 use super::key::KeyHex;
 use super::report::{
-    Core, Direction, Drop, Neighbor, NhrpBinding, NhrpServer, NhrpTraffic, Peer, Port, Route, Sa,
-    Stage, Topology, Tunnel,
+    Core, Direction, Drop, Neighbor, NhrpBinding, NhrpServer, NhrpShortcut, NhrpTraffic, Peer,
+    Port, Route, Sa, Stage, Topology, Tunnel,
 };
 
 /// Version of the protocol.
@@ -109,6 +109,8 @@ pub enum Show {
     Neighbors {},
     /// NHRP: who is reached how.
     NhrpCache {},
+    /// NHRP: which prefixes are reached past their next hop.
+    NhrpShortcuts {},
     /// NHRP: servers that we register with.
     NhrpServers {},
     /// NHRP: messages and drops.
@@ -354,6 +356,8 @@ pub enum Reply {
     Neighbors(Vec<Neighbor>),
     /// Of `show`.
     NhrpCache(Vec<NhrpBinding>),
+    /// Of `show`.
+    NhrpShortcuts(Vec<NhrpShortcut>),
     /// Of `show`.
     NhrpServers(Vec<NhrpServer>),
     /// Of `show`.

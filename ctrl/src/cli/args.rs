@@ -147,6 +147,8 @@ enum OfNhrp {
     Cache,
     /// Next hop servers that we register with
     Nhs,
+    /// Prefixes that are reached past the next hop that routing says
+    Shortcuts,
     /// Messages sent and received, and drops
     Traffic,
 }
@@ -166,6 +168,7 @@ impl From<What> for Show {
             What::Neighbors => Self::Neighbors {},
             What::Nhrp { part: OfNhrp::Cache } => Self::NhrpCache {},
             What::Nhrp { part: OfNhrp::Nhs } => Self::NhrpServers {},
+            What::Nhrp { part: OfNhrp::Shortcuts } => Self::NhrpShortcuts {},
             What::Nhrp { part: OfNhrp::Traffic } => Self::NhrpTraffic {},
         }
     }

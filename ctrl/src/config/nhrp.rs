@@ -32,6 +32,16 @@ impl Tunnel {
             servers: nhrp.nhs.iter().map(server).collect(),
             clusters: groups.into_iter().map(|group| (group, active)).collect(),
             maps: statics.collect(),
+            redirect: nhrp.redirect,
+            shortcut: nhrp.shortcut,
+            // A shortcut waits until the way to its peer works: an SA, a resolved next hop.
+            protected: true,
         })
+    }
+
+    /// Whether packets that leave by the tunnel that they came from make a redirect.
+    #[must_use]
+    pub fn redirects(&self) -> bool {
+        matches!(&self.mode, TunnelMode::Mgre { nhrp, .. } if nhrp.redirect)
     }
 }

@@ -52,6 +52,7 @@ impl Gateway {
             Show::Cores {} => Reply::Cores(self.report_cores()),
             Show::Neighbors {} => Reply::Neighbors(self.report_neighbors()),
             Show::NhrpCache {} => Reply::NhrpCache(self.report_nhrp_cache(now)),
+            Show::NhrpShortcuts {} => Reply::NhrpShortcuts(self.report_nhrp_shortcuts(now)),
             Show::NhrpServers {} => Reply::NhrpServers(self.report_nhrp_servers()),
             Show::NhrpTraffic {} => Reply::NhrpTraffic(self.report_nhrp_traffic()),
         }

@@ -25,7 +25,7 @@ use crate::neighbor::{InterfaceConfig, Neighbors};
 use crate::policy::{self, Learned, Memory, PortFacts};
 use crate::sas::{AddError, Moment, Sas};
 
-use super::nhrp::TunnelNhrp;
+use super::nhrp::{Routes, TunnelNhrp};
 use super::ports::AttachedPort;
 use super::publish::Transaction;
 use super::reports::{Baseline, ControlDrops};
@@ -90,6 +90,8 @@ pub(super) struct Gateway {
     pub(super) keepalives: HashMap<u16, TunnelKeepalive>,
     /// Tunnels that keepalives have found dead, by interface index.
     pub(super) down: BTreeSet<u16>,
+    /// Routes of the overlay, as NHRP asks for them.
+    pub(super) routes: Routes,
     /// By tunnel name.
     pub(super) nhrp: HashMap<String, TunnelNhrp>,
     /// Peers that NHRP has found.
@@ -175,7 +177,7 @@ impl Gateway {
         for core in 0..self.links.len() {
             self.links[core].flush();
             while let Some(event) = self.links[core].link.events.pop() {
-                self.event(event);
+                self.event(event, now);
             }
             for _ in 0..PUNTS_PER_TURN {
                 let punts = self.links[core].link.punts.as_mut();
@@ -187,7 +189,7 @@ impl Gateway {
         self.advance();
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: Event, now: Instant) {
         match event {
             // Dropped here, not on the core: big tables take long to free, and keys are wiped.
             Event::Retired(_) | Event::RetiredInbound(_) | Event::RetiredOutbound(_) => {}
@@ -200,6 +202,7 @@ impl Gateway {
                     self.changed();
                 }
             }
+            Event::Redirect(sample) => self.redirect(&sample, now),
             Event::PeerMoved { slot, address, port } => {
                 if self.sas.moved(slot, (address, port)) {
                     log::info!("peer behind a NAT is at {address} port {port} now");

@@ -2,47 +2,69 @@
 //! finds out, for the tables.
 //!
 //! ```text
-//! punted packet, timer > machine > send: into the tunnel, once the peer has an adjacency
-//!                                > install, remove: peers of the tunnel > publication
+//! punted packet, redirect sample, timer, use of a shortcut > machine
+//!   > send: into the tunnel, once the peer has an adjacency
+//!   > install, remove: peers and shortcuts of the tunnel > publication > the way to a peer works
 //! ```
+//!
+//! A shortcut is published after the adjacency of its peer: until then, and if its next hop or SA
+//! is missing, packets go the way that routing says.
 
-use std::collections::VecDeque;
+mod overlay;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use dataplane::counters;
 use dataplane::drops::DropReason;
+use dataplane::engine::message::Redirect;
 use dataplane::packet::Packet;
 use dataplane::stages::gre_decap;
+use dataplane::tables::Adjacency;
 use log::{debug, info, warn};
-use nhrp::{Action, Event, Nhrp};
+use nhrp::{Action, Event, Nhrp, Origin};
 use wire::{IpPrefix, gre};
 
 use crate::config::{Config, TunnelId};
-use crate::policy;
+use crate::policy::{self, AdjacencyKey};
 
-use super::control::Gateway;
+use super::control::{Gateway, Running};
 
-/// Strangers that are answered at a time, beside registered peers: each takes an adjacency, and is
-/// forgotten when as many others have come.
-const STRANGERS_MAX: usize = 256;
+pub(super) use overlay::Routes;
+
+/// Addresses that are answered, or that data is taken from, at a time, beside peers: each takes an
+/// adjacency, and is forgotten when as many others have come.
+const STRANGERS_MAX: usize = 1024;
+/// How often the use of shortcuts is asked for: a small part of any holding time.
+const USE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last messages of a gateway that stops may take to leave.
 const FAREWELL_MAX: Duration = Duration::from_millis(100);
 
 /// NHRP of one tunnel.
 pub(super) struct TunnelNhrp {
     pub(super) machine: Nhrp,
+    /// Networks of the tunnel.
+    networks: Vec<IpPrefix>,
     /// Whom it talks with beside its peers, the latest last.
     strangers: VecDeque<IpAddr>,
+    /// Servers and resolved peers, and whether the way to each works.
+    ways: BTreeMap<IpAddr, bool>,
+    /// Packets sent to the peer of each shortcut when it was last asked for.
+    sent: BTreeMap<IpPrefix, u64>,
+    use_asked: Instant,
 }
 
-/// Which protocol addresses a peer may have: those of the tunnel's own networks.
-struct Networks(Vec<IpPrefix>);
-
-impl nhrp::Policy for Networks {
-    fn may_claim(&self, _nbma: IpAddr, protocol: IpAddr) -> bool {
-        // A tunnel whose address is a host's says nothing about the others.
-        let mut networks = self.0.iter().filter(|prefix| !prefix.is_host()).peekable();
-        networks.peek().is_none() || networks.any(|prefix| prefix.contains(protocol))
+impl TunnelNhrp {
+    fn new(machine: Nhrp, now: Instant) -> Self {
+        Self {
+            machine,
+            networks: Vec::new(),
+            strangers: VecDeque::new(),
+            ways: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            use_asked: now,
+        }
     }
 }
 
@@ -51,10 +73,11 @@ impl Gateway {
     pub(super) fn configure_nhrp(&mut self, now: Instant) -> Result<(), getrandom::Error> {
         let mut old = std::mem::take(&mut self.nhrp);
         self.learned.clear();
-        for number in (0..).take(self.config.tunnels.len()) {
-            let id = TunnelId(number);
+        self.routes = Routes::new(&self.config);
+        for id in tunnels(&self.config) {
             let tunnel = &self.config.tunnels[id.index()];
             let (name, Some(config)) = (tunnel.name.clone(), tunnel.nhrp()) else { continue };
+            let networks = tunnel.addresses.iter().map(|own| own.prefix()).collect();
             let mut actions = Vec::new();
             let state = match old.remove(&name) {
                 Some(mut state) => {
@@ -62,16 +85,22 @@ impl Gateway {
                     changed.map(|()| state)
                 }
                 None => Nhrp::new(now, config, getrandom::u64()?, &mut actions)
-                    .map(|machine| TunnelNhrp { machine, strangers: VecDeque::new() }),
+                    .map(|machine| TunnelNhrp::new(machine, now)),
             };
             match state {
-                Ok(state) => {
+                Ok(mut state) => {
+                    state.networks = networks;
+                    let learned = self.learned.of_mut(id);
                     for binding in state.machine.bindings() {
-                        self.learned.of_mut(id).bind(binding.protocol, binding.nbma);
+                        learned.bind(binding.protocol, binding.nbma);
+                    }
+                    for shortcut in state.machine.shortcuts() {
+                        learned.shortcuts.insert(shortcut.prefix, shortcut.nbma);
                     }
                     self.nhrp.insert(name, state);
                     self.talk(id);
                     self.nhrp_actions(id, actions);
+                    self.ask_nhrp(id, |machine, overlay, out| machine.routes_changed(overlay, out));
                 }
                 // The configuration was checked; a tunnel without NHRP still forwards.
                 Err(error) => warn!("no NHRP on tunnel {name}: {error}"),
@@ -80,52 +109,123 @@ impl Gateway {
         Ok(())
     }
 
+    /// Tells the machine of a tunnel something, and does what it says.
+    fn ask_nhrp(
+        &mut self,
+        id: TunnelId,
+        ask: impl FnOnce(&mut Nhrp, &overlay::Overlay<'_>, &mut Vec<Action>),
+    ) {
+        let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else { return };
+        let overlay =
+            overlay::Overlay { routes: &self.routes, tunnel: id, networks: &state.networks };
+        let mut actions = Vec::new();
+        ask(&mut state.machine, &overlay, &mut actions);
+        self.nhrp_actions(id, actions);
+    }
+
     /// A packet of NHRP, out of a tunnel.
     pub(super) fn nhrp_packet(&mut self, packet: &Packet, now: Instant) {
         let Some(id) = self.tunnel_of(packet.meta.interface) else {
             return self.drops.count(DropReason::Unhandled);
         };
-        let tunnel = &self.config.tunnels[id.index()];
-        let networks = Networks(tunnel.addresses.iter().map(|own| own.prefix()).collect());
-        let state = self.nhrp.get_mut(&tunnel.name);
-        let (Some(state), Some((from, octets))) = (state, gre_decap::nhrp(&self.tables, packet))
-        else {
+        let tables = self.tables.clone();
+        let Some((from, octets)) = gre_decap::nhrp(&tables, packet) else {
             return self.drops.count(DropReason::Unhandled);
         };
-        let mut actions = Vec::new();
-        state.machine.receive(now, from.into(), octets, &networks, &mut actions);
-        self.nhrp_actions(id, actions);
+        self.ask_nhrp(id, |machine, overlay, out| {
+            machine.receive(now, from.into(), octets, overlay, out);
+        });
+    }
+
+    /// A packet that leaves by the tunnel that it came from.
+    pub(super) fn redirect(&mut self, sample: &Redirect, now: Instant) {
+        let Some(AdjacencyKey::Peer(interface, nbma)) = self.memory.indices.key(sample.in_peer)
+        else {
+            return;
+        };
+        let (interface, nbma) = (*interface, *nbma);
+        let Some(id) = self.tunnel_of(interface) else { return };
+        let Some(peer) = self.learned.of_mut(id).protocol_of(nbma) else { return };
+        self.ask_nhrp(id, |machine, overlay, out| {
+            machine.sample(now, &sample.head, peer, overlay, out);
+        });
     }
 
     /// What is due.
     pub(super) fn poll_nhrp(&mut self, now: Instant) {
-        for number in (0..).take(self.config.tunnels.len()) {
-            let id = TunnelId(number);
+        for id in tunnels(&self.config) {
             let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
                 continue;
             };
+            if now.duration_since(state.use_asked) >= USE_INTERVAL {
+                state.use_asked = now;
+                self.report_use(id, now);
+            }
+            let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else {
+                continue;
+            };
             if state.machine.poll_timeout().is_some_and(|at| at <= now) {
-                let mut actions = Vec::new();
-                state.machine.poll(now, &mut actions);
-                self.nhrp_actions(id, actions);
+                self.ask_nhrp(id, |machine, overlay, out| machine.poll(now, overlay, out));
+            }
+        }
+    }
+
+    /// Tells a machine which shortcuts were used: those whose peer was sent something. Several
+    /// shortcuts to one peer are used together.
+    fn report_use(&mut self, id: TunnelId, now: Instant) {
+        let name = &self.config.tunnels[id.index()].name;
+        let Some(state) = self.nhrp.get_mut(name) else { return };
+        let resolved =
+            state.machine.bindings().filter(|binding| binding.origin == Origin::Resolved);
+        let resolved = resolved.map(|binding| (IpPrefix::host(binding.protocol), binding.nbma));
+        let shortcuts = state.machine.shortcuts().map(|of| (of.prefix, of.nbma));
+        let mut sent = BTreeMap::new();
+        for (prefix, nbma) in resolved.chain(shortcuts) {
+            let counters = self.memory.peers.get(&(name.clone(), nbma));
+            sent.insert(prefix, counters.map_or(0, |of| counters::total(&of.sent).0));
+        }
+        let before = std::mem::replace(&mut state.sent, sent.clone());
+        let is_used =
+            |prefix: &IpPrefix, now: u64| before.get(prefix).is_some_and(|old| now > *old);
+        for (prefix, _) in sent.into_iter().filter(|(prefix, sent)| is_used(prefix, *sent)) {
+            self.ask_nhrp(id, |machine, overlay, out| machine.used(now, prefix, overlay, out));
+        }
+    }
+
+    /// Tells the machines to which peers the way works, by the tables that all cores have.
+    pub(super) fn report_ways(&mut self, now: Instant) {
+        for id in tunnels(&self.config) {
+            let interface = policy::tunnel_interface(&self.config, id);
+            let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
+                continue;
+            };
+            let resolved = state.machine.bindings().filter(|of| of.origin == Origin::Resolved);
+            let servers = state.machine.servers().map(|server| server.nbma);
+            let works = |nbma: IpAddr| {
+                let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, nbma));
+                let adjacency = index.and_then(|at| self.tables.adjacencies.get(at as usize));
+                (nbma, matches!(adjacency, Some(Adjacency::Tunnel(_))))
+            };
+            let ways: BTreeMap<_, _> =
+                resolved.map(|of| of.nbma).chain(servers).map(works).collect();
+            let before = std::mem::replace(&mut state.ways, ways.clone());
+            let gone = before.keys().filter(|nbma| !ways.contains_key(nbma)).map(|at| (*at, false));
+            let changed = ways.iter().filter(|(nbma, up)| before.get(nbma) != Some(up));
+            let news: Vec<_> = gone.chain(changed.map(|(nbma, up)| (*nbma, *up))).collect();
+            for (nbma, up) in news {
+                self.ask_nhrp(id, |machine, _, out| machine.peer_state(now, nbma, up, out));
             }
         }
     }
 
     /// Takes registrations back, so that servers need not wait for their end.
     pub(super) fn leave_nhrp(&mut self) {
-        for number in (0..).take(self.config.tunnels.len()) {
-            let id = TunnelId(number);
-            let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
-                continue;
-            };
-            let mut actions = Vec::new();
-            state.machine.shutdown(&mut actions);
-            self.nhrp_actions(id, actions);
+        for id in tunnels(&self.config) {
+            self.ask_nhrp(id, |machine, _, out| machine.shutdown(out));
         }
         let deadline = Instant::now() + FAREWELL_MAX;
         while !self.all_applied() && Instant::now() < deadline {
-            self.links.iter_mut().for_each(super::control::Running::flush);
+            self.links.iter_mut().for_each(Running::flush);
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -137,41 +237,65 @@ impl Gateway {
     }
 
     fn nhrp_actions(&mut self, id: TunnelId, actions: Vec<Action>) {
+        let mut expecting = false;
         for action in actions {
-            match action {
-                Action::Send { to, octets } => self.send_nhrp(id, to, &octets),
-                Action::Install(binding) => {
-                    if self.learned.of_mut(id).bind(binding.protocol, binding.nbma) {
-                        self.changed();
-                    }
+            let learned = self.learned.of_mut(id);
+            let news = match action {
+                Action::Send { to, octets } => {
+                    self.send_nhrp(id, to, &octets, expecting);
+                    false
                 }
-                Action::Remove { protocol } => {
-                    if self.learned.of_mut(id).unbind(protocol) {
-                        self.changed();
-                    }
+                Action::Expect { nbma } => {
+                    expecting |= self.meet(id, nbma);
+                    false
                 }
-                Action::Event(event) => log_event(&self.config, id, &event),
+                Action::Install(binding) => learned.bind(binding.protocol, binding.nbma),
+                Action::Remove { protocol } => learned.unbind(protocol),
+                Action::InstallShortcut(shortcut) => {
+                    let nbma = shortcut.nbma;
+                    info!(
+                        "{}: {} goes to {nbma} now",
+                        self.config.tunnels[id.index()].name,
+                        shortcut.prefix
+                    );
+                    learned.shortcuts.insert(shortcut.prefix, nbma) != Some(nbma)
+                }
+                Action::RemoveShortcut { prefix } => learned.shortcuts.remove(&prefix).is_some(),
+                Action::Event(event) => {
+                    log_event(&self.config, id, &event);
+                    false
+                }
+            };
+            if news {
+                self.changed();
             }
         }
     }
 
-    /// Sends to a peer, now or when the tables have it.
-    fn send_nhrp(&mut self, id: TunnelId, to: IpAddr, octets: &[u8]) {
-        let tunnel = &self.config.tunnels[id.index()];
-        if !self.learned.of_mut(id).knows(to)
-            && let Some(state) = self.nhrp.get_mut(&tunnel.name)
-        {
-            if state.strangers.len() == STRANGERS_MAX {
-                state.strangers.pop_front();
-            }
-            state.strangers.push_back(to);
-            self.talk(id);
-            self.changed();
+    /// Notes somebody who is talked with; says whether the tables have to learn of them.
+    fn meet(&mut self, id: TunnelId, nbma: IpAddr) -> bool {
+        let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
+            return false;
+        };
+        if self.learned.of_mut(id).knows(nbma) {
+            return false;
         }
+        if state.strangers.len() == STRANGERS_MAX {
+            state.strangers.pop_front();
+        }
+        state.strangers.push_back(nbma);
+        self.talk(id);
+        self.changed();
+        true
+    }
+
+    /// Sends to a peer, now or when the tables have it; `later`: when they have what else is new.
+    fn send_nhrp(&mut self, id: TunnelId, to: IpAddr, octets: &[u8], later: bool) {
+        self.meet(id, to);
         let interface = policy::tunnel_interface(&self.config, id);
         let protocol = gre::Protocol::NHRP.0;
         let Some(packet) = self.tunnel_packet(interface, to, protocol, octets) else { return };
-        if self.is_published(packet.meta.adjacency) {
+        if !later && self.is_published(packet.meta.adjacency) {
             self.inject(packet);
         } else {
             self.released.push_back(packet);
@@ -185,6 +309,10 @@ impl Gateway {
         let all = servers.chain(state.strangers.iter().copied()).collect();
         self.learned.of_mut(id).correspondents = all;
     }
+}
+
+fn tunnels(config: &Config) -> impl Iterator<Item = TunnelId> + use<> {
+    (0..).map(TunnelId).take(config.tunnels.len())
 }
 
 fn log_event(config: &Config, id: TunnelId, event: &Event) {
@@ -201,7 +329,14 @@ fn log_event(config: &Config, id: TunnelId, event: &Event) {
         Event::ServerRefused { nbma, code } => {
             warn!("{name}: the next hop server at {nbma} refuses us: {code}");
         }
-        // As often as strangers like.
+        // As often as peers and strangers like.
+        Event::Redirected { peer, destination } => {
+            debug!("{name}: {peer} was told of a shorter way to {destination}");
+        }
+        Event::Unresolved { destination, code } => {
+            let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+            debug!("{name}: no shorter way to {destination}: {why}");
+        }
         Event::Refused { protocol, nbma, code } => {
             debug!("{name}: {nbma} may not register {protocol}: {code}");
         }

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use dataplane::engine::message::Command;
 use dataplane::engine::stage::SaCommand;
@@ -86,6 +87,7 @@ impl Gateway {
                 self.send_to_owner(command);
             }
             self.transaction.phase = Phase::Idle;
+            self.report_ways(Instant::now());
         }
         if self.transaction.phase == Phase::Installing {
             self.transaction.installing.clear();

@@ -98,6 +98,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         path_mtu: PathMtu::default(),
         keepalives: HashMap::new(),
         down: BTreeSet::new(),
+        routes: super::nhrp::Routes::default(),
         nhrp: HashMap::new(),
         learned: Learned::default(),
         needed: BTreeSet::new(),

@@ -41,8 +41,9 @@ pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
     cached(&mut build.memory.routes.underlay, routes)
 }
 
-/// The overlay's table: IPsec policies, routes, subnets of ports and tunnels, own addresses; of the
-/// same prefix the last of them counts. The adjacencies of tunnel peers are in place.
+/// The overlay's table: IPsec policies, routes, subnets of ports and tunnels, shortcuts, own
+/// addresses; of the same prefix the last of them counts. The adjacencies of tunnel peers are in
+/// place.
 pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     let mut routes = ipsec::policy_routes(build);
     let mapped = mapped(build);
@@ -51,6 +52,7 @@ pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     for (number, tunnel) in (0u16..).zip(&build.config.tunnels) {
         tunnel_subnets(build, TunnelId(number), tunnel, &mut routes);
     }
+    shortcuts(build, &mut routes);
     broadcasts(build, &mut routes);
     locals(build, Role::Overlay, &mut routes);
     cached(&mut build.memory.routes.overlay, routes)
@@ -133,6 +135,17 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
                 let peer = tunnels::peer_index(build, id, entry.nbma);
                 routes.push((IpPrefix::host(entry.protocol), peer));
             }
+        }
+    }
+}
+
+/// What NHRP has found shorter ways for.
+fn shortcuts(build: &mut Build<'_>, routes: &mut Routes) {
+    let learned = build.known.learned;
+    for id in (0..).map(TunnelId).take(build.config.tunnels.len()) {
+        for (prefix, nbma) in learned.shortcuts(id) {
+            let peer = tunnels::peer_index(build, id, nbma);
+            routes.push((prefix, peer));
         }
     }
 }

@@ -184,6 +184,7 @@ fn rule(
         path_mtu: link.mtu,
         fragment_after: false,
         clamp_mss: true,
+        redirect: false,
         sent: build.counters(&name, remote).sent,
     });
     build.set(key, adjacency)

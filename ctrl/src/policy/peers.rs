@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use wire::IpPrefix;
+
 use crate::config::{Multicast, NhrpMap, Tunnel, TunnelId, TunnelMode};
 
 /// What NHRP has found out, by tunnel.
@@ -14,8 +16,10 @@ pub struct Learned(HashMap<TunnelId, LearnedPeers>);
 pub struct LearnedPeers {
     /// NBMA addresses by protocol address. A static entry for the same address comes first.
     bindings: BTreeMap<IpAddr, IpAddr>,
-    /// How many bindings lead to an NBMA address.
-    uses: BTreeMap<IpAddr, usize>,
+    /// The same, the other way round: a peer may have several addresses.
+    protocols: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
+    /// NBMA addresses that prefixes are reached by, past what routing says.
+    pub shortcuts: BTreeMap<IpPrefix, IpAddr>,
     /// NBMA addresses that NHRP itself talks with, whether or not a binding leads there.
     pub correspondents: BTreeSet<IpAddr>,
 }
@@ -28,17 +32,17 @@ impl LearnedPeers {
         }
         self.unbind(protocol);
         self.bindings.insert(protocol, nbma);
-        *self.uses.entry(nbma).or_default() += 1;
+        self.protocols.entry(nbma).or_default().insert(protocol);
         true
     }
 
     /// Forgets a binding; says whether there was one.
     pub fn unbind(&mut self, protocol: IpAddr) -> bool {
         let Some(nbma) = self.bindings.remove(&protocol) else { return false };
-        if let Some(uses) = self.uses.get_mut(&nbma) {
-            *uses -= 1;
-            if *uses == 0 {
-                self.uses.remove(&nbma);
+        if let Some(others) = self.protocols.get_mut(&nbma) {
+            others.remove(&protocol);
+            if others.is_empty() {
+                self.protocols.remove(&nbma);
             }
         }
         true
@@ -47,7 +51,13 @@ impl LearnedPeers {
     /// Whether something leads to an NBMA address.
     #[must_use]
     pub fn knows(&self, nbma: IpAddr) -> bool {
-        self.uses.contains_key(&nbma) || self.correspondents.contains(&nbma)
+        self.protocols.contains_key(&nbma) || self.correspondents.contains(&nbma)
+    }
+
+    /// The first address of the peer at an NBMA address.
+    #[must_use]
+    pub fn protocol_of(&self, nbma: IpAddr) -> Option<IpAddr> {
+        self.protocols.get(&nbma)?.first().copied()
     }
 }
 
@@ -72,6 +82,12 @@ impl Learned {
             bindings.extend(others.map(|(&protocol, &nbma)| NhrpMap { protocol, nbma }));
         }
         bindings
+    }
+
+    /// The shortcuts of a tunnel.
+    pub(super) fn shortcuts(&self, id: TunnelId) -> impl Iterator<Item = (IpPrefix, IpAddr)> {
+        let shortcuts = self.0.get(&id).into_iter().flat_map(|peers| &peers.shortcuts);
+        shortcuts.map(|(prefix, nbma)| (*prefix, *nbma))
     }
 
     /// The NBMA address of all peers of a tunnel, each once.

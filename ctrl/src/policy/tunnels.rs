@@ -170,6 +170,7 @@ fn spec(
         path_mtu: link.mtu,
         fragment_after: tunnel.fragment == Fragment::After,
         clamp_mss: tunnel.mss_clamp,
+        redirect: tunnel.redirects(),
         sent: build.counters(&tunnel.name, nbma).sent,
     }
 }

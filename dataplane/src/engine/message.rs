@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use crate::packet::Packet;
 use crate::tables::{InboundSa, OutboundSa, Tables};
 
@@ -46,4 +48,18 @@ pub enum Event {
         /// Its new UDP port.
         port: u16,
     },
+    /// A packet came in and goes out by the same tunnel, which redirects (NHRP); a few of many.
+    Redirect(Box<Redirect>),
 }
+
+/// A packet whose sender has a shorter way.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The adjacency back to the peer that it came from.
+    pub in_peer: u32,
+    /// Its head, from the IP header on.
+    pub head: ArrayVec<u8, REDIRECT_HEAD_MAX>,
+}
+
+/// Octets of a packet that a redirect quotes: IP and transport headers, as of an ICMP error.
+pub const REDIRECT_HEAD_MAX: usize = 128;

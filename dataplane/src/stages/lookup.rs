@@ -11,7 +11,9 @@ use wire::eth::EtherType;
 use wire::{IpProto, tcp};
 
 use crate::addr::Addr;
+use crate::bucket::TokenBucket;
 use crate::drops::DropReason;
+use crate::engine::message::{Event, REDIRECT_HEAD_MAX, Redirect};
 use crate::engine::stage::{Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::lookup;
 use crate::ip::{IpFacts, is_plain_v4};
@@ -26,21 +28,48 @@ const DEPTH_MAX: usize = 4;
 /// Difference between the TCP MSS of IPv4 and IPv6 on the same MTU.
 const MSS_V6_LESS: u16 = 20;
 
+/// Redirects that a core asks for in a second, and at once: what the control thread does with them
+/// is limited again, by peer and destination.
+const REDIRECTS: (u64, u64) = (500, 100);
+
 /// Routes.
 #[derive(Default)]
 pub struct Lookup {
     destinations: Vec<u32>,
     found: Vec<Found>,
+    samples: Samples,
+}
+
+/// Packets whose sender is to be told of a shorter way.
+#[derive(Default)]
+struct Samples {
+    limit: Option<TokenBucket>,
+    taken: Vec<Event>,
+}
+
+impl Samples {
+    /// Takes a sample, if it is time for one.
+    #[cold]
+    fn take(&mut self, context: &Context<'_>, packet: &Packet) {
+        let (rate, burst) = REDIRECTS;
+        let bucket = || TokenBucket::new(rate, burst, context.ticks_per_second);
+        if self.limit.get_or_insert_with(bucket).take(context.now) {
+            let head = packet.mbuf.data().iter().copied().take(REDIRECT_HEAD_MAX).collect();
+            let sample = Redirect { in_peer: packet.meta.in_peer, head };
+            self.taken.push(Event::Redirect(Box::new(sample)));
+        }
+    }
 }
 
 impl Stage for Lookup {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         self.look_up_v4(context.tables, input);
-        let mut found = self.found.iter();
+        let (mut found, samples) = (self.found.iter(), &mut self.samples);
         out.sort(input, |packet| {
             let found = found.next().copied().unwrap_or_default();
-            route(context, packet, found)
+            route((context, samples), packet, found)
         });
+        context.events.append(&mut samples.taken);
     }
 }
 
@@ -58,14 +87,17 @@ impl Lookup {
     }
 }
 
+/// What a packet is routed with.
+type Around<'a, 'b> = (&'a Context<'b>, &'a mut Samples);
+
 /// Headers are validated before a packet comes here: by `classify`, by `gre_decap` and `esp_open`
 /// for what was inside a tunnel, and the control thread builds valid ones.
 #[inline]
-fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Verdict {
+fn route((context, samples): Around<'_, '_>, packet: &mut Packet, found: Found) -> Verdict {
     const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
     packet.meta.layer = Layer::Ip;
     if packet.meta.flags.any(SPECIAL) || packet.meta.ether_type != EtherType::IPV4.0 {
-        return route_special(context, packet).into();
+        return route_special((context, samples), packet).into();
     }
     debug_assert_eq!(
         IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
@@ -81,22 +113,25 @@ fn route(context: &Context<'_>, packet: &mut Packet, found: Found) -> Verdict {
     packet.meta.adjacency = index;
     // Most routes lead to one of these at once.
     match context.tables.adjacencies.get(index as usize) {
-        Some(Adjacency::Tunnel(encap)) => into_tunnel(context, packet, encap).into(),
+        Some(Adjacency::Tunnel(encap)) => into_tunnel((context, samples), packet, encap).into(),
         Some(Adjacency::Neighbor(l2)) => to_neighbor(packet, l2).into(),
-        _ => send(context, packet, index).into(),
+        _ => send((context, samples), packet, index).into(),
     }
 }
 
 /// What was routed already, what belongs to the underlay, and IPv6.
 #[inline(never)]
-fn route_special(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
+fn route_special(
+    (context, samples): Around<'_, '_>,
+    packet: &mut Packet,
+) -> Result<usize, DropReason> {
     let tables = context.tables;
     let flags = packet.meta.flags;
     if flags.has(Flags::FRAME) {
         return Ok(lookup::TX);
     }
     if flags.has(Flags::RESOLVED) {
-        return send(context, packet, packet.meta.adjacency);
+        return send((context, samples), packet, packet.meta.adjacency);
     }
     let facts = IpFacts::parse(packet.mbuf.data(), true)?;
     if facts.is_group() {
@@ -104,7 +139,7 @@ fn route_special(context: &Context<'_>, packet: &mut Packet) -> Result<usize, Dr
     }
     let fib = if flags.has(Flags::UNDERLAY) { &tables.underlay } else { &tables.overlay };
     match fib.lookup(facts.dst) {
-        Some(adjacency) => send(context, packet, adjacency),
+        Some(adjacency) => send((context, samples), packet, adjacency),
         None => Ok(punt(packet, PuntReason::NoRoute)),
     }
 }
@@ -125,14 +160,18 @@ fn punt(packet: &mut Packet, reason: PuntReason) -> usize {
 
 /// Follows an adjacency to where it ends.
 #[inline(never)]
-fn send(context: &Context<'_>, packet: &mut Packet, adjacency: u32) -> Result<usize, DropReason> {
+fn send(
+    (context, samples): Around<'_, '_>,
+    packet: &mut Packet,
+    adjacency: u32,
+) -> Result<usize, DropReason> {
     let tables = context.tables;
     packet.meta.adjacency = adjacency;
     for _ in 0..DEPTH_MAX {
         let index = packet.meta.adjacency;
         let Some(adjacency) = tables.adjacencies.get(index as usize) else { break };
         match adjacency {
-            Adjacency::Tunnel(encap) => return into_tunnel(context, packet, encap),
+            Adjacency::Tunnel(encap) => return into_tunnel((context, samples), packet, encap),
             Adjacency::Neighbor(l2) => return to_neighbor(packet, l2),
             Adjacency::Drop(reason) => return Err(*reason),
             Adjacency::Local => return Ok(punt(packet, PuntReason::Local)),
@@ -172,12 +211,15 @@ fn by_policy(tables: &Tables, packet: &Packet, policy: u32) -> Result<u32, DropR
 /// As [`into_any_tunnel`] says; what nearly every packet needs is said here.
 #[inline(always)]
 fn into_tunnel(
-    context: &Context<'_>,
+    (context, samples): Around<'_, '_>,
     packet: &mut Packet,
     encap: &Encap,
 ) -> Result<usize, DropReason> {
     if context.spread {
         packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
+    }
+    if packet.meta.interface == encap.redirect_from {
+        samples.take(context, packet);
     }
     let fits = packet.mbuf.len() <= usize::from(encap.mtu);
     if fits && !may_be_syn(packet) && age(packet) {

@@ -23,4 +23,5 @@ mod limits;
 mod load;
 mod parsers;
 mod placement;
+mod redirect;
 mod sizes;

@@ -151,6 +151,7 @@ impl<'a> Site<'a> {
             path_mtu: self.case.path_mtu(),
             fragment_after,
             clamp_mss: true,
+            redirect: false,
             lane: esp.map(|esp| esp.slot),
             sent: traffic(self.shards),
         })

@@ -296,7 +296,7 @@ impl World {
                     let gone = self.sites[site].shortcuts.remove(&prefix);
                     assert!(gone.is_some(), "removed, not installed");
                 }
-                Action::Event(_) => {}
+                Action::Expect { .. } | Action::Event(_) => {}
             }
         }
         // All of a hub with 10 000 spokes is looked at now and then.

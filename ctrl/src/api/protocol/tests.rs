@@ -219,7 +219,7 @@ fn the_examples_of_the_documentation_are_true() {
         let response: Response = serde_json::from_str(&line).unwrap();
         assert_eq!(serde_json::to_value(&response).unwrap(), value(&line), "{line}");
     }
-    assert_eq!((with("> {").count(), with("< {").count()), (7, 18));
+    assert_eq!((with("> {").count(), with("< {").count()), (7, 19));
 }
 
 fn value(line: &str) -> Value {

@@ -18,7 +18,8 @@ pub use interface::{
     Tunnel, TunnelMode,
 };
 pub use nhrp::{
-    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpTraffic,
+    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpShortcut,
+    NhrpTraffic,
 };
 pub use security::{Direction, EspMode, LifetimeLeft, Sa, SaState};
 

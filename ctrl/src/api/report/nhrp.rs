@@ -33,6 +33,24 @@ pub enum NhrpKind {
     Registered,
     /// A server that we are registered with.
     Nhs,
+    /// We have asked for it.
+    Resolved,
+}
+
+/// Destinations that are reached past the next hop that routing says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpShortcut {
+    /// The tunnel.
+    pub tunnel: String,
+    /// The destinations.
+    pub prefix: String,
+    /// Address of the peer in the tunnel.
+    pub via: IpAddr,
+    /// Address of the peer in the underlay.
+    pub nbma: IpAddr,
+    /// Seconds until it ends, unless it is renewed.
+    pub expires_seconds: u64,
 }
 
 /// A next hop server of a tunnel.

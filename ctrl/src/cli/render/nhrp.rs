@@ -3,7 +3,9 @@
 use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::{lines, or_dash, sections, units};
-use crate::api::report::{NhrpBinding, NhrpKind, NhrpServer, NhrpServerState, NhrpTraffic};
+use crate::api::report::{
+    NhrpBinding, NhrpKind, NhrpServer, NhrpServerState, NhrpShortcut, NhrpTraffic,
+};
 
 /// A line for each binding.
 pub(super) fn cache(bindings: &[NhrpBinding]) -> String {
@@ -20,6 +22,7 @@ pub(super) fn cache(bindings: &[NhrpBinding]) -> String {
             NhrpKind::Static => "static",
             NhrpKind::Registered => "registered",
             NhrpKind::Nhs => "nhs",
+            NhrpKind::Resolved => "resolved",
         };
         [
             binding.tunnel.clone(),
@@ -31,6 +34,21 @@ pub(super) fn cache(bindings: &[NhrpBinding]) -> String {
         ]
     });
     sections([table], "no bindings")
+}
+
+/// A line for each shortcut.
+pub(super) fn shortcuts(shortcuts: &[NhrpShortcut]) -> String {
+    let columns = [Left("TUNNEL"), Left("PREFIX"), Left("VIA"), Left("NBMA"), Right("EXPIRES")];
+    let table = Table::new(columns, shortcuts, |shortcut| {
+        [
+            shortcut.tunnel.clone(),
+            shortcut.prefix.clone(),
+            shortcut.via.to_string(),
+            shortcut.nbma.to_string(),
+            units::duration(shortcut.expires_seconds),
+        ]
+    });
+    sections([table], "no shortcuts")
 }
 
 /// A line for each server.

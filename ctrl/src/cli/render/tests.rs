@@ -1,5 +1,7 @@
 //! Each table as it looks, and the widest of each kind on a screen of 100 columns.
 
+mod nhrp;
+
 use std::num::NonZeroU16;
 
 use serde_json::json;
@@ -361,67 +363,6 @@ fn neighbors() {
 PORT  ADDRESS   MAC                STATE          AGE  WAITING
 lan   10.1.0.7  02:00:00:00:00:07  reachable   1m 15s        0
 lan   fe80::7   -                  incomplete       -        3
-",
-    );
-}
-
-#[test]
-fn nhrp() {
-    let registered = NhrpBinding {
-        tunnel: "dmvpn".into(),
-        protocol: ip("10.255.0.9"),
-        nbma: ip("203.0.113.9"),
-        claimed: Some(ip("192.168.1.2")),
-        kind: NhrpKind::Registered,
-        expires_seconds: Some(75),
-    };
-    let fixed = NhrpBinding {
-        protocol: ip("10.255.0.2"),
-        claimed: None,
-        kind: NhrpKind::Static,
-        expires_seconds: None,
-        ..registered.clone()
-    };
-    shows(
-        &Reply::NhrpCache(vec![fixed, registered]),
-        "\
-TUNNEL  PROTOCOL    NBMA         CLAIMED      KIND        EXPIRES
-dmvpn   10.255.0.2  203.0.113.9  -            static            -
-dmvpn   10.255.0.9  203.0.113.9  192.168.1.2  registered   1m 15s
-",
-    );
-    let server = NhrpServer {
-        tunnel: "dmvpn".into(),
-        nbma: ip("198.51.100.1"),
-        protocol: None,
-        outside: Some(ip("203.0.113.9")),
-        state: NhrpServerState::Registering,
-    };
-    shows(
-        &Reply::NhrpServers(vec![server]),
-        "\
-TUNNEL  NBMA          PROTOCOL  STATE        NAT
-dmvpn   198.51.100.1  -         registering  203.0.113.9
-",
-    );
-    let messages = |kind: &str, received, sent| NhrpMessages { kind: kind.into(), received, sent };
-    let traffic = NhrpTraffic {
-        tunnel: "dmvpn".into(),
-        messages: vec![
-            messages("registration_request", 7, 0),
-            messages("registration_reply", 0, 6),
-        ],
-        drops: vec![NhrpDrops { reason: "authentication".into(), count: 1 }],
-    };
-    shows(
-        &Reply::NhrpTraffic(vec![traffic]),
-        "\
-TUNNEL  MESSAGE               RECEIVED  SENT
-dmvpn   registration request         7     0
-        registration reply           0     6
-
-TUNNEL  DROPPED         COUNT
-dmvpn   authentication      1
 ",
     );
 }

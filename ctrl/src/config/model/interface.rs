@@ -202,6 +202,10 @@ pub struct Nhrp {
     pub nhs: Vec<Nhs>,
     /// With how many of each group at a time; `None`: all.
     pub active: Option<NonZeroU8>,
+    /// Whether peers are told of shorter ways than by us.
+    pub redirect: bool,
+    /// Whether we take shorter ways that we are told of.
+    pub shortcut: bool,
 }
 
 /// A next hop server.

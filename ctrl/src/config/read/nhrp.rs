@@ -25,7 +25,6 @@ pub(super) struct Read {
 }
 
 pub(super) fn read(section: Section<'_>) -> Option<Read> {
-    section.unsupported(&["redirect", "shortcut"]);
     let map = list(&section, "map", |entry| {
         let [protocol, nbma] = ["protocol", "nbma"].map(|key| address(entry.require(key)));
         Some(NhrpMap { protocol: protocol?, nbma: nbma? })
@@ -50,6 +49,8 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
         section.take("registration").map(|item| item.duration(Duration::from_secs(1)..=holdtime));
     let active = section.take("active").map(|item| item.integer(1..=255));
     let unique = section.or_default("unique", true, Item::boolean);
+    let [redirect, shortcut] =
+        ["redirect", "shortcut"].map(|key| section.or_default(key, false, Item::boolean));
     section.finish();
 
     let (map, nhs, multicast) = (map?, nhs?, multicast?);
@@ -62,7 +63,8 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
     };
     let mapped = map.first().map(|entry| entry.nbma);
     let first_nbma = mapped.or(nhs.first().map(|server| server.nbma)).or(listed);
-    let nhrp = Nhrp { authentication, holdtime, registration, unique, nhs, active };
+    let nhrp =
+        Nhrp { authentication, holdtime, registration, unique, nhs, active, redirect, shortcut };
     Some(Read { map, multicast, nhrp, first_nbma })
 }
 

@@ -86,6 +86,8 @@ fn silent() -> Nhrp {
         unique: true,
         nhs: vec![],
         active: None,
+        redirect: false,
+        shortcut: false,
     }
 }
 
@@ -111,6 +113,8 @@ fn tunnels() {
                     group: 1,
                 }],
                 active: NonZeroU8::new(1),
+                redirect: true,
+                shortcut: true,
             },
         },
         source: WAN,

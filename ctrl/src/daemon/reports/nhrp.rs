@@ -5,7 +5,8 @@ use std::time::Instant;
 use nhrp::{Nhrp, Origin};
 
 use crate::api::report::{
-    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpTraffic,
+    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpShortcut,
+    NhrpTraffic,
 };
 
 use super::super::control::Gateway;
@@ -21,6 +22,7 @@ impl Gateway {
                 Origin::Static => NhrpKind::Static,
                 Origin::Registered => NhrpKind::Registered,
                 Origin::Server => NhrpKind::Nhs,
+                Origin::Resolved => NhrpKind::Resolved,
             },
             expires_seconds: binding.expires.map(|at| at.saturating_duration_since(now).as_secs()),
         };
@@ -28,6 +30,21 @@ impl Gateway {
             .machines()
             .flat_map(|(tunnel, machine)| machine.bindings().map(move |of| binding(tunnel, of)));
         bindings.collect()
+    }
+
+    /// Those that are in force.
+    pub(in super::super) fn report_nhrp_shortcuts(&self, now: Instant) -> Vec<NhrpShortcut> {
+        let shortcut = |tunnel: &str, shortcut: &nhrp::Shortcut| NhrpShortcut {
+            tunnel: tunnel.to_owned(),
+            prefix: shortcut.prefix.to_string(),
+            via: shortcut.next_hop,
+            nbma: shortcut.nbma,
+            expires_seconds: shortcut.expires.saturating_duration_since(now).as_secs(),
+        };
+        let shortcuts = self
+            .machines()
+            .flat_map(|(tunnel, machine)| machine.shortcuts().map(move |of| shortcut(tunnel, of)));
+        shortcuts.collect()
     }
 
     pub(in super::super) fn report_nhrp_servers(&self) -> Vec<NhrpServer> {

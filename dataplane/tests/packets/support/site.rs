@@ -54,6 +54,7 @@ pub struct Link {
     pub mtu: Option<u16>,
     pub fragment_after: bool,
     pub clamp_mss: bool,
+    pub redirect: bool,
     pub dscp: DscpPolicy,
     pub df: DfPolicy,
     pub lan_vlan: Option<u16>,
@@ -73,6 +74,7 @@ impl Default for Link {
             mtu: None,
             fragment_after: false,
             clamp_mss: false,
+            redirect: false,
             dscp: DscpPolicy::Copy,
             df: DfPolicy::Copy,
             lan_vlan: None,
@@ -310,6 +312,7 @@ impl Site {
             path_mtu: link.path_mtu,
             fragment_after: link.fragment_after,
             clamp_mss: link.clamp_mss,
+            redirect: link.redirect,
             lane: Some(peer.into()),
             sent: traffic(CORES_MAX),
         }

@@ -1,0 +1,78 @@
+//! Tables of NHRP.
+
+use super::*;
+
+#[test]
+fn bindings_shortcuts_servers_and_messages() {
+    let registered = NhrpBinding {
+        tunnel: "dmvpn".into(),
+        protocol: ip("10.255.0.9"),
+        nbma: ip("203.0.113.9"),
+        claimed: Some(ip("192.168.1.2")),
+        kind: NhrpKind::Registered,
+        expires_seconds: Some(75),
+    };
+    let fixed = NhrpBinding {
+        protocol: ip("10.255.0.2"),
+        claimed: None,
+        kind: NhrpKind::Static,
+        expires_seconds: None,
+        ..registered.clone()
+    };
+    shows(
+        &Reply::NhrpCache(vec![fixed, registered]),
+        "\
+TUNNEL  PROTOCOL    NBMA         CLAIMED      KIND        EXPIRES
+dmvpn   10.255.0.2  203.0.113.9  -            static            -
+dmvpn   10.255.0.9  203.0.113.9  192.168.1.2  registered   1m 15s
+",
+    );
+    let shortcut = NhrpShortcut {
+        tunnel: "dmvpn".into(),
+        prefix: "10.12.0.0/24".into(),
+        via: ip("10.255.0.12"),
+        nbma: ip("203.0.113.12"),
+        expires_seconds: 540,
+    };
+    shows(
+        &Reply::NhrpShortcuts(vec![shortcut]),
+        "\
+TUNNEL  PREFIX        VIA          NBMA          EXPIRES
+dmvpn   10.12.0.0/24  10.255.0.12  203.0.113.12    9m 0s
+",
+    );
+    let server = NhrpServer {
+        tunnel: "dmvpn".into(),
+        nbma: ip("198.51.100.1"),
+        protocol: None,
+        outside: Some(ip("203.0.113.9")),
+        state: NhrpServerState::Registering,
+    };
+    shows(
+        &Reply::NhrpServers(vec![server]),
+        "\
+TUNNEL  NBMA          PROTOCOL  STATE        NAT
+dmvpn   198.51.100.1  -         registering  203.0.113.9
+",
+    );
+    let messages = |kind: &str, received, sent| NhrpMessages { kind: kind.into(), received, sent };
+    let traffic = NhrpTraffic {
+        tunnel: "dmvpn".into(),
+        messages: vec![
+            messages("registration_request", 7, 0),
+            messages("registration_reply", 0, 6),
+        ],
+        drops: vec![NhrpDrops { reason: "authentication".into(), count: 1 }],
+    };
+    shows(
+        &Reply::NhrpTraffic(vec![traffic]),
+        "\
+TUNNEL  MESSAGE               RECEIVED  SENT
+dmvpn   registration request         7     0
+        registration reply           0     6
+
+TUNNEL  DROPPED         COUNT
+dmvpn   authentication      1
+",
+    );
+}

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# DMVPN phase 3: spokes that know nothing but the hub talk through it at first, are told of each
+# other, and go directly from then on, without a packet lost on the way.
+set -uo pipefail
+# shellcheck source=../lib/scene.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/scene.sh"
+# shellcheck source=../lib/dmvpn.sh
+. "$lib/dmvpn.sh"
+
+holdtime=8
+
+config() {
+    local self=$1
+    dmvpn_ports "$self"
+    cat <<TOML
+
+[[tunnel]]
+name = "dmvpn"
+mode = "mgre"
+source = "wan"
+key = $dmvpn_key
+addresses = ["${tunnel[$self]}/24"]
+
+[tunnel.nhrp]
+authentication = "s3cret"
+holdtime = "${holdtime}s"
+TOML
+    if [ "$self" = hub ]; then
+        echo 'redirect = true'
+        for peer in spoke1 spoke2; do conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"; done
+    else
+        echo 'shortcut = true'
+        echo "nhs = [{ nbma = \"${nbma[hub]}\", protocol = \"${tunnel[hub]}\" }]"
+        # Of the other spoke it knows nothing: all networks are behind the hub.
+        conf_route 10.0.0.0/8 "${tunnel[hub]}"
+    fi
+}
+
+registered() {
+    [ "$(gateway_ctl hub show nhrp cache --json | jq '[.[] | select(.kind == "registered")] |
+        length')" = 2 ]
+}
+all_start() { dmvpn_start && until_ok 5 registered; }
+
+# The shortcuts of a spoke, as PREFIX=NBMA.
+shortcuts() { gateway_ctl "$1" show nhrp shortcuts --json | jq -r '.[] | "\(.prefix)=\(.nbma)"'; }
+has_shortcut() { shortcuts "$1" | grep -qx "${lan[$2]}.0/24=${nbma[$2]}"; }
+both_have() { has_shortcut spoke1 spoke2 && has_shortcut spoke2 spoke1; }
+neither_has() { [ -z "$(shortcuts spoke1)$(shortcuts spoke2)" ]; }
+
+# A thousand packets a second while the shortcut forms: none may be lost, none be there twice.
+forms() {
+    local out start
+    now_ms
+    start=$now
+    in_ns spoke1-host ping -q -c 10000 -i 0.001 -W 2 10.12.0.10 >"$net_state/form" 2>&1 &
+    local pinging=$!
+    until_ok 5 both_have || { wait $pinging; return 1; }
+    now_ms
+    detail="both after $((now - start)) ms"
+    wait $pinging
+    out=$(grep -o '[0-9]* received.*loss' "$net_state/form")
+    detail+="; of 10000: $out"
+    [[ $out = "10000 received, 0% packet loss" ]]
+}
+
+hub_packets() { gateway_ctl hub show peers --json | jq '[.[] | .rx.packets] | add'; }
+
+# Pings between the spokes that the hub does not see.
+past_the_hub() {
+    local before
+    before=$(hub_packets)
+    traffic_ping spoke1-host 10.12.0.10 50 || return 1
+    detail+=", by the hub $(($(hub_packets) - before))"
+    [ "$(hub_packets)" = "$before" ]
+}
+
+# Longer than its holding time in use, and then idle.
+renewed() {
+    local count=$(((holdtime + 4) * 20))
+    traffic_ping spoke1-host 10.12.0.10 $count -i 0.05 && both_have
+}
+ends_idle() {
+    local start
+    now_ms
+    start=$now
+    until_ok $((holdtime + 3)) neither_has || return 1
+    now_ms
+    detail="after $(((now - start) / 1000)) s"
+}
+
+# The shortcut of spoke 1 is gone after "$@", at once.
+gone() { ! has_shortcut spoke1 spoke2; }
+gone_after() {
+    local start
+    has_shortcut spoke1 spoke2 || return 1
+    "$@" || return 1
+    now_ms
+    start=$now
+    until_ok 3 gone || return 1
+    now_ms
+    detail="after $((now - start)) ms"
+}
+
+# Spoke 2 has another network behind it.
+rerouted() {
+    config spoke2 | sed "s#${lan[spoke2]}.1/24#10.99.0.1/24#" | gateway_write spoke2
+    gateway_ctl spoke2 reload >/dev/null
+}
+# It has its own again.
+back() {
+    config spoke2 | gateway_write spoke2
+    gateway_ctl spoke2 reload >/dev/null && traffic_reach spoke1-host 10.12.0.10 &&
+        until_ok 5 both_have
+}
+
+scene_begin
+dmvpn_net
+for gateway in "${dmvpn_gateways[@]}"; do config "$gateway" | gateway_write "$gateway"; done
+step "the gateways start, and both spokes register" all_start || exit 1
+traffic_reach spoke1-host 10.1.0.10 && traffic_reach spoke2-host 10.1.0.10
+step "no shortcut where there is no traffic" neither_has
+step "a shortcut forms under traffic" forms
+step "the hub stands still" past_the_hub
+step "TTL 2 ends at the other spoke" traffic_ttl spoke1-host 10.12.0.10 2 "${tunnel[spoke2]}" \
+    10.12.0.1
+step "what is used is renewed" renewed
+step "what is idle ends" ends_idle
+step "it forms again" forms
+step "the route at the other spoke goes: so does the shortcut" gone_after rerouted
+step "the route returns, and a shortcut with it" back
+step "the other spoke leaves: the shortcut goes" gone_after net_stop spoke2
