@@ -25,6 +25,8 @@ from scapy.utils import PcapReader
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 58: "icmpv6"}
 GRE = 47
 GRE_KEY_PRESENT = 0x2000
+NHRP = 0x2001
+NHRP_VERSION_AT = 16
 INNER_ETHER_TYPES = {0x0800: 4, 0x86DD: 6}
 
 
@@ -33,23 +35,29 @@ class Wrong(Exception):
 
 
 def inner_of(next_header, octets, key):
-    """The inner IP packet: behind GRE with `key`, or as it is."""
+    """The inner packet, behind GRE with `key` or as it is, and whether it is NHRP."""
     if key is None:
         if next_header not in (4, 41):
             raise Wrong(f"next header {next_header} instead of an IP packet")
-        return octets
+        return octets, False
     if next_header != GRE:
         raise Wrong(f"next header {next_header} instead of GRE")
     flags, ether_type, gre_key = struct.unpack("!HHI", octets[:8])
     if flags != GRE_KEY_PRESENT or gre_key != key:
         raise Wrong(f"GRE flags {flags:#06x} key {gre_key} instead of 0x2000 {key}")
+    if ether_type == NHRP:
+        if octets[8 + NHRP_VERSION_AT] != 1:
+            raise Wrong(f"NHRP version {octets[8 + NHRP_VERSION_AT]}")
+        return octets[8:], True
     if ether_type not in INNER_ETHER_TYPES or INNER_ETHER_TYPES[ether_type] != octets[8] >> 4:
         raise Wrong(f"GRE protocol type {ether_type:#06x} before {octets[8:9].hex()}")
-    return octets[8:]
+    return octets[8:], False
 
 
-def names_of(inner):
+def names_of(inner, is_nhrp):
     """What an inner packet counts as."""
+    if is_nhrp:
+        return ["nhrp"]
     packet = IP(inner) if inner[0] >> 4 == 4 else IPv6(inner)
     number = packet.proto if isinstance(packet, IP) else packet.nh
     names = [PROTOCOLS.get(number, f"protocol {number}")]
@@ -87,12 +95,12 @@ class Census:
         if seq <= self.last_seq.get(spi, 0):
             raise Wrong(f"SPI {spi:#x}: sequence number {seq} after {self.last_seq[spi]}")
         self.last_seq[spi] = seq
-        inner = inner_of(*open_esp(self.sas[spi], network), self.key)
+        inner, is_nhrp = inner_of(*open_esp(self.sas[spi], network), self.key)
         self.largest = max(self.largest, len(inner))
         if self.mtu and len(inner) > self.mtu:
             raise Wrong(f"an inner packet of {len(inner)} octets")
         self.counts["esp"] += 1
-        self.counts.update(names_of(inner))
+        self.counts.update(names_of(inner, is_nhrp))
 
 
 def arguments():

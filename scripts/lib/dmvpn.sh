@@ -16,6 +16,8 @@
 
 dmvpn_gateways=(hub spoke1 spoke2)
 dmvpn_key=42
+# How they find each other: static, nhrp.
+dmvpn_peers=${dmvpn_peers-static}
 declare -A nbma=([hub]=198.51.100.1 [spoke1]=203.0.113.11 [spoke2]=203.0.113.12)
 declare -A inet=([hub]=198.51.100.254 [spoke1]=203.0.113.254 [spoke2]=203.0.113.254)
 declare -A tunnel=([hub]=10.255.0.1 [spoke1]=10.255.0.11 [spoke2]=10.255.0.12)
@@ -74,12 +76,8 @@ dmvpn_ports() {
 }
 
 dmvpn_config() {
-    local self=$1 peer map=
+    local self=$1 peer
     dmvpn_ports "$self"
-    for peer in "${dmvpn_gateways[@]}"; do
-        [ "$peer" = "$self" ] ||
-            map+="{ protocol = \"${tunnel[$peer]}\", nbma = \"${nbma[$peer]}\" }, "
-    done
     cat <<TOML
 
 [[tunnel]]
@@ -93,8 +91,8 @@ mss_clamp = true
 protection = "corp"
 
 [tunnel.nhrp]
-map = [${map%, }]
 TOML
+    "dmvpn_peers_$dmvpn_peers" "$self"
     # A spoke sends multicast to the hub alone, which replicates it to the other spokes.
     if [ "$self" = hub ]; then
         echo 'multicast = "dynamic"'
@@ -106,9 +104,43 @@ TOML
         [ "$peer" != "$self" ] || continue
         conf_sa corp out "${nbma[$peer]}" "${spi[$self-$peer]}" "$self-$peer.key"
         conf_sa corp in "${nbma[$peer]}" "${spi[$peer-$self]}" "$peer-$self.key"
-        conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"
     done
+    "dmvpn_routes_$dmvpn_peers" "$self"
     printf '\n[[multicast]]\ngroups = ["239.0.0.0/8"]\ninterfaces = ["lan", "dmvpn"]\n'
+}
+
+# Each gateway knows where the others are, and what is behind them.
+dmvpn_peers_static() {
+    local peer map=
+    for peer in "${dmvpn_gateways[@]}"; do
+        [ "$peer" = "$1" ] ||
+            map+="{ protocol = \"${tunnel[$peer]}\", nbma = \"${nbma[$peer]}\" }, "
+    done
+    echo "map = [${map%, }]"
+}
+dmvpn_routes_static() {
+    local peer
+    for peer in "${dmvpn_gateways[@]}"; do
+        [ "$peer" = "$1" ] || conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"
+    done
+}
+
+# A spoke knows the hub alone, and finds the others by NHRP; the hub knows no spoke's whereabouts.
+dmvpn_peers_nhrp() {
+    echo 'authentication = "s3cret"'
+    if [ "$1" = hub ]; then
+        echo 'redirect = true'
+    else
+        echo 'shortcut = true'
+        echo "nhs = [{ nbma = \"${nbma[hub]}\", protocol = \"${tunnel[hub]}\" }]"
+    fi
+}
+dmvpn_routes_nhrp() {
+    if [ "$1" = hub ]; then
+        dmvpn_routes_static hub
+    else
+        conf_route 10.0.0.0/8 "${tunnel[hub]}"
+    fi
 }
 
 dmvpn_start() {

@@ -160,6 +160,7 @@ impl Gateway {
             if now.duration_since(state.use_asked) >= USE_INTERVAL {
                 state.use_asked = now;
                 self.report_use(id, now);
+                self.resolve_next_hops(id, now);
             }
             let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else {
                 continue;
@@ -189,6 +190,20 @@ impl Gateway {
             |prefix: &IpPrefix, now: u64| before.get(prefix).is_some_and(|old| now > *old);
         for (prefix, _) in sent.into_iter().filter(|(prefix, sent)| is_used(prefix, *sent)) {
             self.ask_nhrp(id, |machine, overlay, out| machine.used(now, prefix, overlay, out));
+        }
+    }
+
+    /// Asks for the next hops of routes that are no peers yet (DMVPN phase 2), if there is a server
+    /// to ask.
+    fn resolve_next_hops(&mut self, id: TunnelId, now: Instant) {
+        let name = &self.config.tunnels[id.index()].name;
+        if self.nhrp.get(name).is_none_or(|state| state.machine.servers().next().is_none()) {
+            return;
+        }
+        for next_hop in self.routes.next_hops(id) {
+            self.ask_nhrp(id, |machine, overlay, out| {
+                machine.resolve(now, next_hop, overlay, out);
+            });
         }
     }
 

@@ -55,6 +55,15 @@ impl Routes {
         routes
     }
 
+    /// The next hops of routes into a tunnel, each once.
+    pub(in super::super) fn next_hops(&self, tunnel: TunnelId) -> BTreeSet<IpAddr> {
+        let next_hop = |way: &Way| match way {
+            Way::Tunnel(id, next_hop) if *id == tunnel => *next_hop,
+            Way::Tunnel(..) | Way::Local => None,
+        };
+        self.ways.values().filter_map(next_hop).collect()
+    }
+
     fn add(&mut self, prefix: IpPrefix, way: Way) {
         self.lens.insert(prefix.len());
         self.ways.insert(prefix, way);
@@ -160,6 +169,8 @@ mod tests {
         assert_eq!(route("10.255.0.1"), local("10.255.0.1/32"));
         assert_eq!(route("10.8.1.1"), None, "by another tunnel");
         assert_eq!(route("192.0.2.1"), None);
+        assert_eq!(routes.next_hops(TunnelId(0)), [ip("10.255.0.2")].into());
+        assert!(routes.next_hops(TunnelId(1)).is_empty());
         for (protocol, may) in [("10.255.0.9", true), ("10.1.0.7", false)] {
             assert_eq!(overlay.may_claim(ip("198.51.100.2"), ip(protocol)), may, "{protocol}");
         }
