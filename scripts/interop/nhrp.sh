@@ -75,6 +75,10 @@ dies() {
     sleep 0.3
 }
 leaves() { net_stop "$1"; }
+cleared() {
+    detail=$(gateway_ctl hub clear nhrp) || return 1
+    [ "$detail" = "cleared: 2" ] && is_gone spoke1 && within "$holdtime" both_registered
+}
 left() { leaves spoke2 && within 1 is_gone spoke2; }
 forgotten() { dies spoke1 && within $((holdtime + 2)) is_gone spoke1; }
 hub_anew() {
@@ -132,6 +136,7 @@ leaves spoke2
 configure spoke2
 step "it returns" returns spoke2
 step "ping, hub to spoke 2" traffic_ping hub-host 10.12.0.10 20
+step "clear nhrp: forgotten, and learned again" cleared
 step "spoke 1 dies: its registration ends" forgotten
 step "it returns" returns spoke1
 step "the hub dies and returns: both register again" hub_anew

@@ -135,6 +135,12 @@ pub enum Clear {
     },
     /// Fragments that wait for the rest of their packet.
     Reassembly {},
+    /// What NHRP has learned: registrations, resolutions, shortcuts. Static peers stay.
+    Nhrp {
+        /// That of one tunnel; absent: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tunnel: Option<String>,
+    },
 }
 
 /// A manually keyed SA to install, as `[[ipsec.sa]]` has it.

@@ -187,6 +187,11 @@ enum Forget {
     },
     /// Fragments that wait for the rest of their packet
     Reassembly,
+    /// What NHRP has learned; spokes register again in their time, we at once
+    Nhrp {
+        /// Only that of this tunnel
+        tunnel: Option<String>,
+    },
 }
 
 impl From<Forget> for Clear {
@@ -196,6 +201,7 @@ impl From<Forget> for Clear {
             Forget::Drops => Self::Drops {},
             Forget::Neighbors { interface } => Self::Neighbors { interface },
             Forget::Reassembly => Self::Reassembly {},
+            Forget::Nhrp { tunnel } => Self::Nhrp { tunnel },
         }
     }
 }

@@ -73,6 +73,7 @@ impl Gateway {
                 before.saturating_sub(self.macs.len()) as u64
             }
             Clear::Reassembly {} => self.clear_reassembly(),
+            Clear::Nhrp { tunnel } => self.clear_nhrp(tunnel.as_deref(), now)?,
         };
         Ok(Reply::Cleared { entries })
     }

@@ -26,6 +26,7 @@ use log::{debug, info, warn};
 use nhrp::{Action, Event, Nhrp, Origin};
 use wire::{IpPrefix, gre};
 
+use crate::api::protocol::{ErrorCode, Failure};
 use crate::config::{Config, TunnelId};
 use crate::policy::{self, AdjacencyKey};
 
@@ -107,6 +108,33 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// Forgets what the machines have learned, of one tunnel or of all; gives how many entries.
+    pub(super) fn clear_nhrp(
+        &mut self,
+        tunnel: Option<&str>,
+        now: Instant,
+    ) -> Result<u64, Failure> {
+        let is_chosen = |name: &str| tunnel.is_none_or(|tunnel| tunnel == name);
+        let chosen = self.nhrp.extract_if(|name, _| is_chosen(name));
+        let machines: Vec<Nhrp> = chosen.map(|(_, state)| state.machine).collect();
+        if let (Some(tunnel), true) = (tunnel, machines.is_empty()) {
+            let message = format!("no tunnel with NHRP is named {tunnel}");
+            return Err(Failure::new(ErrorCode::NotFound, message));
+        }
+        let learned = |machine: &Nhrp| {
+            let bindings = machine.bindings();
+            let dynamic = |binding: &&nhrp::Binding| {
+                matches!(binding.origin, Origin::Registered | Origin::Resolved)
+            };
+            (bindings.filter(dynamic).count() + machine.shortcuts().count()) as u64
+        };
+        let entries = machines.iter().map(learned).sum();
+        self.configure_nhrp(now)
+            .map_err(|error| Failure::new(ErrorCode::Conflict, error.to_string()))?;
+        self.changed();
+        Ok(entries)
     }
 
     /// Tells the machine of a tunnel something, and does what it says.
