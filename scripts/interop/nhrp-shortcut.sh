@@ -12,16 +12,8 @@ holdtime=8
 config() {
     local self=$1
     dmvpn_ports "$self"
+    dmvpn_tunnel "$self"
     cat <<TOML
-
-[[tunnel]]
-name = "dmvpn"
-mode = "mgre"
-source = "wan"
-key = $dmvpn_key
-addresses = ["${tunnel[$self]}/24"]
-
-[tunnel.nhrp]
 authentication = "s3cret"
 holdtime = "${holdtime}s"
 TOML

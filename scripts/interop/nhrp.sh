@@ -14,16 +14,8 @@ declare -A password=([hub]=s3cret [spoke1]=s3cret [spoke2]=s3cret)
 config() {
     local self=$1 peer
     dmvpn_ports "$self"
+    dmvpn_tunnel "$self"
     cat <<TOML
-
-[[tunnel]]
-name = "dmvpn"
-mode = "mgre"
-source = "wan"
-key = $dmvpn_key
-addresses = ["${tunnel[$self]}/24"]
-
-[tunnel.nhrp]
 authentication = "${password[$self]}"
 holdtime = "${holdtime}s"
 multicast = "dynamic"

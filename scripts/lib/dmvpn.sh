@@ -8,7 +8,7 @@
 #
 #   dmvpn_net          namespaces, links, hosts
 #   dmvpn_configure    keys and configurations
-#   dmvpn_ports        the beginning of another configuration
+#   dmvpn_ports, dmvpn_tunnel    the beginning of another configuration
 #   dmvpn_start        the three gateways
 #
 # Needs say.sh, net.sh, config.sh, gateway.sh. Namespaces: inet, hub, spoke1, spoke2, and a host
@@ -75,9 +75,9 @@ dmvpn_ports() {
     conf_port lan 1 lan0 overlay "${lan[$self]}.1/24"
 }
 
-dmvpn_config() {
-    local self=$1 peer
-    dmvpn_ports "$self"
+# Its tunnel, with more lines if there are any, and the head of its NHRP.
+dmvpn_tunnel() {
+    local self=$1
     cat <<TOML
 
 [[tunnel]]
@@ -86,12 +86,16 @@ mode = "mgre"
 source = "wan"
 key = $dmvpn_key
 addresses = ["${tunnel[$self]}/24"]
-mtu = 1400
-mss_clamp = true
-protection = "corp"
-
-[tunnel.nhrp]
 TOML
+    shift
+    [ $# = 0 ] || printf '%s\n' "$@"
+    printf '\n[tunnel.nhrp]\n'
+}
+
+dmvpn_config() {
+    local self=$1 peer
+    dmvpn_ports "$self"
+    dmvpn_tunnel "$self" 'mtu = 1400' 'mss_clamp = true' 'protection = "corp"'
     "dmvpn_peers_$dmvpn_peers" "$self"
     # A spoke sends multicast to the hub alone, which replicates it to the other spokes.
     if [ "$self" = hub ]; then
