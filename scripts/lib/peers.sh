@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# Our hub and spoke, and a hub and a spoke that are Linux with FRR; a host behind each.
+#
+#      hub 198.51.100.1 ----+                       +---- spoke    203.0.113.11
+#      LAN 10.1.0.0/24      |                       |     LAN 10.11.0.0/24
+#                           +---- [ internet ] -----+
+#   frrhub 198.51.100.2 ----+                       +---- frrspoke 203.0.113.12
+#      LAN 10.2.0.0/24         tunnel 10.255.0.0/24       LAN 10.12.0.0/24
+#
+#   peers_net               namespaces, links, hosts, taps
+#   peers_boot              the guests
+#   peers_write SELF        writes the configuration of a gateway of ours
+#   peers_nhrpd SELF        (re)starts nhrpd of a guest with its configuration
+#   password[SELF]          what each says; holdtime, in seconds
+#   frr_cache SELF, frr_nhs SELF    what nhrpd says
+#
+# "spoke" is registered with frrhub, "frrspoke" with hub. Needs all.sh and guest.sh.
+
+holdtime=6
+tunnel_key=42
+declare -A nbma=([hub]=198.51.100.1 [frrhub]=198.51.100.2)
+declare -A tunnel=([hub]=10.255.0.1 [frrhub]=10.255.0.2)
+declare -A lan=([hub]=10.1.0 [frrhub]=10.2.0 [spoke]=10.11.0 [frrspoke]=10.12.0)
+declare -A gateway=([hub]=198.51.100.254 [frrhub]=198.51.100.254)
+declare -A server=([spoke]=frrhub [frrspoke]=hub)
+declare -A password
+nbma[spoke]=203.0.113.11 nbma[frrspoke]=203.0.113.12
+tunnel[spoke]=10.255.0.11 tunnel[frrspoke]=10.255.0.12
+gateway[spoke]=203.0.113.254 gateway[frrspoke]=203.0.113.254
+
+peers_net() {
+    local self
+    net_ns inet
+    in_ns inet sysctl -qw net.ipv4.ip_forward=1
+    for self in hub spoke; do
+        net_ns "$self" "$self-host"
+        net_link inet "to-$self" "$self" wan0
+        net_link "$self" lan0 "$self-host" eth0
+    done
+    for self in frrhub frrspoke; do
+        net_ns "$self-host"
+        guest_tap inet "to-$self" "lan-$self"
+        net_link inet "h-$self" "$self-host" eth0
+        # A wire from the guest's tap to the host.
+        net_bridge inet "br-$self" "lan-$self" "h-$self"
+    done
+    net_bridge inet br-hubs to-hub to-frrhub
+    net_bridge inet br-spokes to-spoke to-frrspoke
+    net_addr inet br-hubs "${gateway[hub]}/24"
+    net_addr inet br-spokes "${gateway[spoke]}/24"
+    for self in "${!lan[@]}"; do
+        net_host "$self-host" eth0 "${lan[$self]}.10/24" "${lan[$self]}.1"
+        password[$self]=s3cret
+    done
+}
+
+# Both at once.
+peers_boot() {
+    local self
+    for self in frrhub frrspoke; do
+        guest_boot "$self" inet "to-$self" "lan-$self" || return 1
+    done
+    for self in frrhub frrspoke; do
+        guest_ready "$self" || return 1
+        guest_run "$self" "$(frr_links "$self")" || return 1
+        peers_nhrpd "$self" || return 1
+    done
+    detail="Linux $(guest_run frrhub 'uname -r'), $(guest_run frrhub '/usr/lib/frr/nhrpd -v' |
+        sed -n 's/.*version //p')"
+}
+
+# Who SELF exchanges packets with: its hub, or of a hub its spoke.
+peer_of() {
+    case $1 in
+    hub) echo frrspoke ;;
+    frrspoke) echo hub ;;
+    spoke) echo frrhub ;;
+    frrhub) echo spoke ;;
+    esac
+}
+
+# nhrpd wants a host's prefix for the tunnel's address, and learns its NBMA address from the
+# device that the tunnel is bound to.
+frr_links() {
+    local self=$1 peer
+    peer=$(peer_of "$self")
+    cat <<SH
+set -e
+ip link set eth0 up
+ip link set eth1 up
+ip addr add ${nbma[$self]}/24 dev eth0
+ip addr add ${lan[$self]}.1/24 dev eth1
+ip route add default via ${gateway[$self]}
+ip tunnel add gre1 mode gre key $tunnel_key ttl 64 dev eth0
+ip addr add ${tunnel[$self]}/32 dev gre1
+ip link set gre1 mtu 1400 multicast on up
+ip route add ${lan[$peer]}.0/24 via ${tunnel[$peer]} dev gre1 onlink
+mkdir -p /run/frr
+chown frr:frr /run/frr
+/usr/lib/frr/zebra -d -f /dev/null
+SH
+}
+
+frr_conf() {
+    local self=$1 hub=${server[$1]-}
+    cat <<CONF
+interface gre1
+ ip nhrp network-id 1
+ ip nhrp authentication ${password[$self]}
+ ip nhrp holdtime $holdtime
+CONF
+    [ -z "$hub" ] || echo " ip nhrp nhs dynamic nbma ${nbma[$hub]}"
+}
+
+peers_nhrpd() {
+    guest_run "$1" "
+        if [ -e /run/frr/nhrpd.pid ]; then
+            kill \$(cat /run/frr/nhrpd.pid)
+            while pidof nhrpd; do sleep 0.05; done
+        fi
+        cat >/run/nhrpd.conf <<'CONF'
+$(frr_conf "$1")
+CONF
+        /usr/lib/frr/nhrpd -d -f /run/nhrpd.conf --log file:/run/frr/nhrpd.log"
+}
+
+frr_cache() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp cache"'; }
+frr_nhs() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp nhs"'; }
+
+peers_write() {
+    local self=$1 hub=${server[$1]-} peer number=0
+    [ "$self" = hub ] || number=1
+    peer=$(peer_of "$self")
+    gateway_core $number
+    {
+        conf_system "$self" "$core" "$(gateway_socket "$self")"
+        conf_port wan $number wan0 underlay "${nbma[$self]}/24" "${gateway[$self]}"
+        conf_port lan $((number + 2)) lan0 overlay "${lan[$self]}.1/24"
+        cat <<TOML
+
+[[tunnel]]
+name = "dmvpn"
+mode = "mgre"
+source = "wan"
+key = $tunnel_key
+mtu = 1400
+addresses = ["${tunnel[$self]}/24"]
+
+[tunnel.nhrp]
+authentication = "${password[$self]}"
+holdtime = "${holdtime}s"
+multicast = "dynamic"
+TOML
+        # Without its address in the tunnel: the reply tells.
+        [ -z "$hub" ] || echo "nhs = [{ nbma = \"${nbma[$hub]}\" }]"
+        conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"
+    } | gateway_write "$self"
+}
