@@ -145,7 +145,7 @@ guest_stop() {
     local share pid
     share=$(guest_share "$1")
     if net_alive "$1" && [ -e "$share/ready" ]; then
-        echo 'poweroff -f' >"$share/off.job"
+        echo '/bin/busybox poweroff -f' >"$share/off.job"
         echo off 1<>"$share.bell"
         net_wait "$1" 3
     fi

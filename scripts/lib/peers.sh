@@ -8,9 +8,11 @@
 #      LAN 10.2.0.0/24         tunnel 10.255.0.0/24       LAN 10.12.0.0/24
 #
 #   peers_net               namespaces, links, hosts, taps
-#   peers_boot              the guests
+#   peers_boot, peers_end   the guests
 #   peers_write SELF        writes the configuration of a gateway of ours
 #   peers_nhrpd SELF        (re)starts nhrpd of a guest with its configuration
+#   peers_behind_nat SELF   moves a spoke behind a NAT, a third guest: from outside it is
+#                           "$nat_outside" now; its configuration is to be written anew
 #   password[SELF]          what each says; holdtime, in seconds
 #   frr_cache SELF, frr_nhs SELF    what nhrpd says
 #
@@ -27,6 +29,8 @@ declare -A password
 nbma[spoke]=203.0.113.11 nbma[frrspoke]=203.0.113.12
 tunnel[spoke]=10.255.0.11 tunnel[frrspoke]=10.255.0.12
 gateway[spoke]=203.0.113.254 gateway[frrspoke]=203.0.113.254
+nat_outside=203.0.113.13
+nat_inside=192.168.77
 
 peers_net() {
     local self
@@ -45,7 +49,9 @@ peers_net() {
         net_bridge inet "br-$self" "lan-$self" "h-$self"
     done
     net_bridge inet br-hubs to-hub to-frrhub
-    net_bridge inet br-spokes to-spoke to-frrspoke
+    guest_tap inet nat-out nat-in
+    net_bridge inet br-spokes to-spoke to-frrspoke nat-out
+    net_bridge inet br-inside nat-in
     net_addr inet br-hubs "${gateway[hub]}/24"
     net_addr inet br-spokes "${gateway[spoke]}/24"
     for self in "${!lan[@]}"; do
@@ -54,17 +60,19 @@ peers_net() {
     done
 }
 
-# Both at once.
+# All at once.
 peers_boot() {
     local self
     for self in frrhub frrspoke; do
         guest_boot "$self" inet "to-$self" "lan-$self" || return 1
     done
+    guest_boot nat inet nat-out nat-in || return 1
     for self in frrhub frrspoke; do
         guest_ready "$self" || return 1
         guest_run "$self" "$(frr_links "$self")" || return 1
         peers_nhrpd "$self" || return 1
     done
+    guest_ready nat && guest_run nat "$(nat_links)" || return 1
     detail="Linux $(guest_run frrhub 'uname -r'), $(guest_run frrhub '/usr/lib/frr/nhrpd -v' |
         sed -n 's/.*version //p')"
 }
@@ -101,6 +109,30 @@ chown frr:frr /run/frr
 SH
 }
 
+nat_links() {
+    cat <<SH
+set -e
+ip link set eth0 up
+ip link set eth1 up
+ip addr add $nat_outside/24 dev eth0
+ip addr add $nat_inside.1/24 dev eth1
+ip route add default via ${gateway[spoke]}
+iptables-legacy -t nat -A POSTROUTING -o eth0 -j MASQUERADE
+SH
+}
+
+peers_behind_nat() {
+    local self=$1
+    in_ns inet ip link set "to-$self" master br-inside || return 1
+    nbma[$self]=$nat_inside.${nbma[$self]##*.}
+    gateway[$self]=$nat_inside.1
+    [ "$self" = frrspoke ] || return 0
+    guest_run "$self" "set -e
+        ip addr flush dev eth0
+        ip addr add ${nbma[$self]}/24 dev eth0
+        ip route add default via ${gateway[$self]}"
+}
+
 frr_conf() {
     local self=$1 hub=${server[$1]-}
     cat <<CONF
@@ -122,6 +154,11 @@ peers_nhrpd() {
 $(frr_conf "$1")
 CONF
         /usr/lib/frr/nhrpd -d -f /run/nhrpd.conf --log file:/run/frr/nhrpd.log"
+}
+
+peers_end() {
+    local self
+    for self in frrhub frrspoke nat; do guest_stop "$self"; done
 }
 
 frr_cache() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp cache"'; }
