@@ -3,6 +3,7 @@
 # for peers of another release of Debian than the host's. Needs say.sh and net.sh.
 #
 #   guest_setup              installs what is missing: the kernel, and a root with FRR in the cache
+#   guest_complete           whether nothing is missing
 #   guest_tap NS TAP...      taps for guests
 #   guest_boot NAME NS TAP...    starts a guest; the taps are its eth0, eth1...
 #   guest_ready NAME         waits until it takes commands
@@ -21,7 +22,7 @@ guest_taps=0
 
 guest_setup() {
     local lock status
-    guest_has_kernel && [ -e "$guest_root" ] && return 0
+    guest_complete && return 0
     [ "$(id -u)" = 0 ] || { echo "needs root to install"; return 1; }
     mkdir -p "$guest_cache" || return 1
     exec {lock}>"$guest_cache/lock"
@@ -31,6 +32,8 @@ guest_setup() {
     exec {lock}>&-
     return $status
 }
+
+guest_complete() { guest_has_kernel && [ -e "$guest_root" ]; }
 
 guest_has_kernel() {
     command -v linux.uml busybox debootstrap >/dev/null && [ -d /usr/lib/uml/modules ]

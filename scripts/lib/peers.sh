@@ -51,6 +51,9 @@ peers_net() {
     net_bridge inet br-hubs to-hub to-frrhub
     guest_tap inet nat-out nat-in
     net_bridge inet br-spokes to-spoke to-frrspoke nat-out
+    # A bridge takes the lowest address of its ports, unless it is told one: moving a port
+    # elsewhere would change the address that neighbours have of it.
+    in_ns inet ip link set br-spokes address 02:00:5e:00:54:01
     net_bridge inet br-inside nat-in
     net_addr inet br-hubs "${gateway[hub]}/24"
     net_addr inet br-spokes "${gateway[spoke]}/24"
