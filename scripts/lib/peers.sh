@@ -16,7 +16,8 @@
 #   password[SELF]          what each says; holdtime, in seconds
 #   frr_cache SELF, frr_nhs SELF    what nhrpd says
 #
-# "spoke" is registered with frrhub, "frrspoke" with hub. Needs all.sh and guest.sh.
+# "spoke" is registered with frrhub, "frrspoke" with hub, unless server[SELF] says otherwise.
+# Needs all.sh and guest.sh.
 
 holdtime=6
 tunnel_key=42
@@ -80,21 +81,19 @@ peers_boot() {
         sed -n 's/.*version //p')"
 }
 
-# Who SELF exchanges packets with: its hub, or of a hub its spoke.
-peer_of() {
-    case $1 in
-    hub) echo frrspoke ;;
-    frrspoke) echo hub ;;
-    spoke) echo frrhub ;;
-    frrhub) echo spoke ;;
-    esac
+# Routes of SELF, "PREFIX VIA" each: a hub's to the spokes, a spoke's to its hub and the other.
+peers_routes() {
+    local self=$1 hub=${server[$1]-} lans=(spoke frrspoke) other
+    [ -z "$hub" ] || lans=("$hub" spoke frrspoke)
+    for other in "${lans[@]}"; do
+        [ "$other" = "$self" ] || echo "${lan[$other]}.0/24 ${tunnel[${hub:-$other}]}"
+    done
 }
 
 # nhrpd wants a host's prefix for the tunnel's address, and learns its NBMA address from the
 # device that the tunnel is bound to.
 frr_links() {
-    local self=$1 peer
-    peer=$(peer_of "$self")
+    local self=$1
     cat <<SH
 set -e
 ip link set eth0 up
@@ -105,7 +104,7 @@ ip route add default via ${gateway[$self]}
 ip tunnel add gre1 mode gre key $tunnel_key ttl 64 dev eth0
 ip addr add ${tunnel[$self]}/32 dev gre1
 ip link set gre1 mtu 1400 multicast on up
-ip route add ${lan[$peer]}.0/24 via ${tunnel[$peer]} dev gre1 onlink
+$(peers_routes "$self" | sed 's/\(.*\) \(.*\)/ip route add \1 via \2 dev gre1 onlink/')
 mkdir -p /run/frr
 chown frr:frr /run/frr
 /usr/lib/frr/zebra -d -f /dev/null
@@ -168,9 +167,8 @@ frr_cache() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp cache"'; }
 frr_nhs() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp nhs"'; }
 
 peers_write() {
-    local self=$1 hub=${server[$1]-} peer number=0
+    local self=$1 hub=${server[$1]-} number=0 prefix via
     [ "$self" = hub ] || number=1
-    peer=$(peer_of "$self")
     gateway_core $number
     {
         conf_system "$self" "$core" "$(gateway_socket "$self")"
@@ -193,6 +191,6 @@ multicast = "dynamic"
 TOML
         # Without its address in the tunnel: the reply tells.
         [ -z "$hub" ] || echo "nhs = [{ nbma = \"${nbma[$hub]}\" }]"
-        conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"
+        while read -r prefix via; do conf_route "$prefix" "$via"; done < <(peers_routes "$self")
     } | gateway_write "$self"
 }
