@@ -6,6 +6,7 @@ mod hostile;
 mod properties;
 mod warnings;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +37,10 @@ fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
 /// Contents by name: `…-128.key` and `…-256.key` have the length that the algorithm takes, all
 /// octets the first letter of the name.
 fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let octet = if name.starts_with("zero") { 0 } else { name.as_bytes()[0] | 0x80 };
+    // ".." has no name, and is no key.
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let first = name.bytes().next().unwrap_or_default();
+    let octet = if name.starts_with("zero") { 0 } else { first | 0x80 };
     if name.ends_with("-128.key") {
         Ok(Zeroizing::new(vec![octet; 20]))
     } else if name.ends_with("-256.key") {
