@@ -72,27 +72,13 @@ renewed() {
     local count=$(((holdtime + 4) * 20))
     traffic_ping spoke1-host 10.12.0.10 $count -i 0.05 && both_have
 }
-ends_idle() {
-    local start
-    now_ms
-    start=$now
-    # The last packets may have earned it another holding time.
-    until_ok $((2 * holdtime)) neither_has || return 1
-    now_ms
-    detail="after $(((now - start) / 1000)) s"
-}
+# The last packets may have earned it another holding time.
+ends_idle() { within $((2 * holdtime)) neither_has; }
 
 # The shortcut of spoke 1 is gone after "$@", at once.
 gone() { ! has_shortcut spoke1 spoke2; }
 gone_after() {
-    local start
-    has_shortcut spoke1 spoke2 || return 1
-    "$@" || return 1
-    now_ms
-    start=$now
-    until_ok 3 gone || return 1
-    now_ms
-    detail="after $((now - start)) ms"
+    has_shortcut spoke1 spoke2 && "$@" && within 3 gone
 }
 
 # Spoke 2 has another network behind it.

@@ -46,16 +46,6 @@ server_is() {
     [ "$(gateway_ctl "$1" show nhrp nhs --json | jq -r '.[0].state')" = "$2" ]
 }
 
-# $1 is true within $2 seconds; says after how many milliseconds.
-within() {
-    local start=
-    now_ms
-    start=$now
-    until_ok "$1" "${@:2}" || return 1
-    now_ms
-    detail="after $((now - start)) ms"
-}
-
 all_start() { dmvpn_start && within 5 both_registered; }
 both_registered() { is_registered spoke1 && is_registered spoke2; }
 

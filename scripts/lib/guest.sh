@@ -57,7 +57,8 @@ guest_kernel() {
 
 guest_policy() { printf '#!/bin/sh\nexit 101\n' >"$1" && chmod 755 "$1"; }
 
-# The root of guests, from the mirror that this machine's apt uses. Only a whole one gets its name.
+# The root of guests, from the mirror that this machine's apt uses, or debootstrap's own. Only a
+# whole one gets its name.
 guest_debian() {
     local new=$guest_root.new mirror
     [ ! -e "$guest_root" ] || return 0
@@ -65,7 +66,7 @@ guest_debian() {
     mirror=$(apt-get indextargets --format '$(SITE)' 'Label: Debian' | head -n 1)
     rm -rf --one-file-system "$new"
     debootstrap --variant=minbase --include=iproute2,kmod,busybox-static,procps,iptables \
-        trixie "$new" "${mirror:-http://deb.debian.org/debian}" &&
+        trixie "$new" ${mirror:+"$mirror"} &&
         guest_policy "$new/usr/sbin/policy-rc.d" &&
         DEBIAN_FRONTEND=noninteractive chroot "$new" \
             apt-get install -q=2 -y --no-install-recommends frr &&

@@ -61,6 +61,16 @@ steps_end() {
     [ "$steps_failed" = 0 ]
 }
 
+# until_ok, and its detail says after how many milliseconds.
+within() {
+    local now start
+    now_ms
+    start=$now
+    until_ok "$@" || return 1
+    now_ms
+    detail="after $((now - start)) ms"
+}
+
 # Repeats COMMAND until it succeeds, at most SECONDS.
 until_ok() {
     local now end

@@ -168,7 +168,8 @@ fn rule(
     let index = build.memory.indices.of(key.clone());
     let route = Route { local, outer: remote, underlay, index };
     let name = port.name.clone();
-    let adjacency = tunnels::template(build, &route, Some(profile), |build, link, esp| EncapSpec {
+    let sent = build.counters(&name, remote).sent;
+    let adjacency = tunnels::template(build, &route, Some(profile), |_, link, esp| EncapSpec {
         interface,
         link,
         local,
@@ -185,7 +186,7 @@ fn rule(
         fragment_after: false,
         clamp_mss: true,
         redirect: false,
-        sent: build.counters(&name, remote).sent,
+        sent,
     });
     build.set(key, adjacency)
 }

@@ -91,18 +91,6 @@ impl Memory {
     }
 }
 
-impl Memory {
-    /// Forgets the counters of peers that are gone: many come and go.
-    fn forget_counters(&mut self, config: &Config, learned: &Learned) {
-        let tunnels = (0..).map(TunnelId).zip(&config.tunnels);
-        let peers = tunnels.map(|(id, tunnel)| (tunnel.name.as_str(), learned.peers(id, tunnel)));
-        let peers: HashMap<&str, Vec<IpAddr>> = peers.collect();
-        self.peers.retain(|(tunnel, nbma), _| {
-            peers.get(tunnel.as_str()).is_some_and(|peers| peers.binary_search(nbma).is_ok())
-        });
-    }
-}
-
 /// Counters of one tunnel peer.
 #[derive(Clone)]
 pub struct PeerCounters {
@@ -140,6 +128,8 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     memory.generation += 1;
     memory.follow(config);
     let interfaces = Arc::new(Interfaces::new(interfaces(config, known)));
+    // Many peers come and go: what this compilation does not ask for is forgotten.
+    let counters = std::mem::take(&mut memory.peers);
     let mut build = Build {
         config,
         known,
@@ -148,6 +138,7 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
         needed: BTreeSet::new(),
         unresolved: HashMap::new(),
         memory,
+        counters,
         cores,
     };
     let underlay = fib::underlay(&mut build);
@@ -158,7 +149,6 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     let neighbors = build.neighbors();
     let sas = ipsec::sa_table(&build);
     let Build { adjacencies, needed, unresolved, .. } = build;
-    memory.forget_counters(config, known.learned);
     let adjacencies = memory.indices.table(adjacencies);
     let tables = Tables {
         generation: memory.generation,
@@ -184,6 +174,8 @@ struct Build<'a> {
     needed: BTreeSet<(u16, IpAddr)>,
     unresolved: HashMap<u32, (u16, IpAddr)>,
     memory: &'a mut Memory,
+    /// Counters that the last compilation knew.
+    counters: HashMap<(String, IpAddr), PeerCounters>,
     cores: usize,
 }
 
@@ -245,13 +237,15 @@ impl Build<'_> {
 
     fn counters(&mut self, tunnel: &str, nbma: IpAddr) -> PeerCounters {
         let cores = self.cores;
-        let entry = self.memory.peers.entry((tunnel.to_owned(), nbma));
+        let key = (tunnel.to_owned(), nbma);
+        let known = self.counters.remove(&key);
+        let entry = self.memory.peers.entry(key);
         let new = || PeerCounters {
             sent: traffic(cores),
             received: traffic(cores),
             sequence: Arc::default(),
         };
-        entry.or_insert_with(new).clone()
+        entry.or_insert_with(|| known.unwrap_or_else(new)).clone()
     }
 }
 

@@ -140,3 +140,24 @@ fn protection_of_the_tunnel_comes_first() {
     ]);
     assert_eq!(spi(scene.encap("branch", PEER)), 0x1001);
 }
+
+#[test]
+fn counters_of_a_protected_rule_go_on() {
+    let mut scene = scene(&[
+        rule("10.1.0.0/16", "10.2.0.0/16", &protect("tunnel", PEER)),
+        sa("tunnel", "out", PEER, 0x1001),
+    ]);
+    let octets = |scene: &Scene| {
+        let policy = &scene.compiled.tables.policies[0];
+        let found = policy.classify(&flow("10.1.0.9", "10.2.0.1", 6, Some((1, 2))));
+        let Some((_, Action::Protect { adjacency })) = found else { panic!("{found:?}") };
+        let Adjacency::Tunnel(encap) = scene.at(adjacency) else { panic!() };
+        encap.sent[0].count(100);
+        encap.sent[0].octets.value()
+    };
+    assert_eq!(octets(&scene), 100);
+    for published in 2..5 {
+        scene.compile();
+        assert_eq!(octets(&scene), 100 * published);
+    }
+}
