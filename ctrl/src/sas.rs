@@ -4,9 +4,10 @@
 //! SA is gone: packets that still carry it have left by then.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use dataplane::replay::ReplayWindow;
 use dataplane::tables::sa::{InboundSa, Lifetime, OutboundSa, SaMode};
 use dataplane::tables::{DeviceKey, Policy};
 use dpdk::crypto::{self, CryptoDevice};
+use nhrp::Path;
 
 use crate::config::{AntiReplay, Config, Direction, EspMode, ManualSa, Profile, ProfileId, Spi};
 
@@ -25,8 +27,10 @@ const SLOT_REST: Duration = Duration::from_secs(5);
 
 /// What tells SAs apart in a configuration.
 type Identity = (Direction, ProfileId, IpAddr, Spi);
-/// A peer as outbound SAs know it.
-type Peer = (ProfileId, IpAddr);
+/// A peer as tunnels know it.
+type Peer = (ProfileId, Path);
+/// A peer as the operator names it.
+type Named = (ProfileId, IpAddr, Option<NonZeroU16>);
 /// Address and UDP port of a peer behind a NAT.
 type Endpoint = (IpAddr, u16);
 
@@ -35,6 +39,9 @@ type Endpoint = (IpAddr, u16);
 pub struct Entry {
     /// Its number.
     pub slot: u32,
+    /// Its peer, as tunnels know it: the first of an address by the address alone, which is how
+    /// configurations name it; any other, behind the same NAT, by its UDP port as well.
+    pub path: Path,
     /// What it was made of; the key in it prints nothing.
     pub manual: ManualSa,
     /// The profile as it was when the SA was made.
@@ -64,9 +71,18 @@ impl Entry {
         Some((udp.local_port.get(), seen.unwrap_or(udp.remote_port.get())))
     }
 
+    /// The address that its peer is at.
+    pub fn peer_address(&self) -> IpAddr {
+        self.endpoint.map_or(self.manual.remote, |(address, _)| address)
+    }
+
     /// Whether the crypto device does its work.
     pub fn uses_device(&self) -> bool {
         self.device_key.is_some()
+    }
+
+    fn peer(&self) -> Peer {
+        (self.manual.profile, self.path)
     }
 
     fn mode(&self) -> SaMode {
@@ -118,7 +134,8 @@ impl Entry {
             slot: self.slot,
             spi: self.manual.spi.value(),
             local: self.manual.local.into(),
-            remote: self.manual.remote.into(),
+            remote: self.path.nbma.into(),
+            peer_port: self.path.port.map_or(0, NonZeroU16::get),
             udp: self.manual.udp_encap.is_some(),
             mode: self.mode(),
             esn: self.replay().0,
@@ -191,6 +208,8 @@ pub struct Sas {
     by_spi: HashMap<Spi, u32>,
     /// Slots of outbound SAs.
     by_peer: HashMap<Peer, u32>,
+    /// Slots of all SAs of an address.
+    by_address: HashMap<(ProfileId, IpAddr), Vec<u32>>,
     /// Hashes of all keys, by a hash that nobody outside can predict: that two keys have the same
     /// one is as likely as to guess half of an AES-128 key, and would only refuse an SA.
     keys: HashSet<u64>,
@@ -222,7 +241,7 @@ impl Sas {
     pub fn moved(&mut self, slot: u32, endpoint: Endpoint) -> bool {
         let inbound = self.by_slot.get(&slot).filter(|e| e.manual.direction == Direction::In);
         let Some(inbound) = inbound else { return false };
-        let outbound = self.by_peer.get(&peer(&inbound.manual)).copied();
+        let outbound = self.by_peer.get(&inbound.peer()).copied();
         let mut moved = false;
         for slot in [Some(slot), outbound].into_iter().flatten() {
             let Some(entry) = self.by_slot.get_mut(&slot) else { continue };
@@ -234,9 +253,16 @@ impl Sas {
         moved
     }
 
-    /// The SA by which packets of `profile` go to `remote`.
-    pub fn outbound(&self, profile: ProfileId, remote: IpAddr) -> Option<&Entry> {
-        self.by_slot.get(self.by_peer.get(&(profile, remote))?)
+    /// The SA by which packets of `profile` go to `peer`.
+    pub fn outbound(&self, profile: ProfileId, peer: Path) -> Option<&Entry> {
+        self.by_slot.get(self.by_peer.get(&(profile, peer))?)
+    }
+
+    /// Peers of `profile` that are at an address: several, if they are behind one NAT.
+    pub fn peers_at(&self, profile: ProfileId, address: IpAddr) -> BTreeSet<Path> {
+        let peers = self.by_peer.iter().filter(|((of, _), _)| *of == profile);
+        let at = |slot| self.by_slot.get(slot).map(Entry::peer_address);
+        peers.filter(|(_, slot)| at(slot) == Some(address)).map(|((_, path), _)| *path).collect()
     }
 
     /// Makes the configured SAs those of `config`. An SA that stays as it was keeps its slot, its
@@ -266,7 +292,7 @@ impl Sas {
             entry.manual.profile = profile.unwrap_or(entry.manual.profile);
             let settings = profile.map(|profile| &config.profiles[profile.index()]);
             let is_configured = wanted.get(&identity(&entry.manual)) == Some(&&entry.manual);
-            endpoints.extend(entry.endpoint.map(|endpoint| (peer(&entry.manual), endpoint)));
+            endpoints.extend(entry.endpoint.map(|endpoint| (named(&entry.manual), endpoint)));
             if settings == Some(&entry.profile) && (is_configured || entry.added) {
                 entry.added &= !is_configured;
                 self.insert(entry);
@@ -288,7 +314,7 @@ impl Sas {
         for ((sa, added), index) in new.into_iter().zip(0u64..) {
             let random = moment.random.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let profile = config.profiles[sa.profile.index()].clone();
-            let seen = endpoints.get(&peer(&sa)).copied();
+            let seen = endpoints.get(&named(&sa)).copied();
             let moment = Moment { random, ..moment };
             changes.install.push(self.make((sa, profile), added, seen, moment)?);
         }
@@ -306,7 +332,8 @@ impl Sas {
         added: bool,
         moment: Moment,
     ) -> Result<SaCommand, AddError> {
-        let of_peer = self.iter().filter(|entry| peer(&entry.manual) == peer(&manual));
+        let of_peer =
+            self.namesakes(&manual).filter(|entry| named(&entry.manual) == named(&manual));
         let seen = of_peer.filter_map(|entry| entry.endpoint).next();
         self.make((manual, profile), added, seen, moment)
     }
@@ -329,6 +356,7 @@ impl Sas {
         };
         let entry = Entry {
             slot,
+            path: self.path_of(&manual),
             expires_tsc: profile.lifetime.time.map_or(0, ticks),
             // What an inbound SA has not seen itself, it has still to report.
             endpoint: seen
@@ -351,6 +379,23 @@ impl Sas {
         };
         self.insert(entry);
         Ok(install)
+    }
+
+    /// The SAs whose peer has the same address.
+    fn namesakes(&self, sa: &ManualSa) -> impl Iterator<Item = &Entry> {
+        let slots = self.by_address.get(&(sa.profile, sa.remote)).into_iter().flatten();
+        slots.filter_map(|slot| self.by_slot.get(slot))
+    }
+
+    /// The peer of an SA: see [`Entry::path`].
+    fn path_of(&self, sa: &ManualSa) -> Path {
+        let mut others = self.namesakes(sa);
+        if let Some(same) = others.find(|entry| named(&entry.manual) == named(sa)) {
+            return same.path;
+        }
+        let is_first = self.namesakes(sa).all(|entry| entry.path.port.is_some());
+        let (_, nbma, port) = named(sa);
+        Path { nbma, port: port.filter(|_| !is_first) }
     }
 
     /// The SA's key in the device; none without one, or if it has no room for more: software does
@@ -378,7 +423,7 @@ impl Sas {
             Direction::In if self.by_spi.contains_key(&new.spi) => {
                 Err(AddError::SpiInUse(new.spi.value()))
             }
-            Direction::Out if self.by_peer.contains_key(&peer(new)) => {
+            Direction::Out if self.by_peer.contains_key(&(new.profile, self.path_of(new))) => {
                 Err(AddError::PeerInUse(new.remote))
             }
             Direction::In | Direction::Out => Ok(()),
@@ -393,7 +438,7 @@ impl Sas {
     fn has(&self, sa: &ManualSa) -> bool {
         let slot = match sa.direction {
             Direction::In => self.by_spi.get(&sa.spi),
-            Direction::Out => self.by_peer.get(&peer(sa)),
+            Direction::Out => self.by_peer.get(&(sa.profile, self.path_of(sa))),
         };
         slot.and_then(|slot| self.by_slot.get(slot)).is_some_and(|entry| entry.manual == *sa)
     }
@@ -402,8 +447,10 @@ impl Sas {
         self.keys.insert(self.key_hash(&entry.manual));
         match entry.manual.direction {
             Direction::In => self.by_spi.insert(entry.manual.spi, entry.slot),
-            Direction::Out => self.by_peer.insert(peer(&entry.manual), entry.slot),
+            Direction::Out => self.by_peer.insert(entry.peer(), entry.slot),
         };
+        let of_address = (entry.manual.profile, entry.manual.remote);
+        self.by_address.entry(of_address).or_default().push(entry.slot);
         self.by_slot.insert(entry.slot, entry);
     }
 
@@ -428,8 +475,15 @@ impl Sas {
         self.keys.remove(&self.key_hash(&entry.manual));
         match entry.manual.direction {
             Direction::In => self.by_spi.remove(&entry.manual.spi),
-            Direction::Out => self.by_peer.remove(&peer(&entry.manual)),
+            Direction::Out => self.by_peer.remove(&entry.peer()),
         };
+        let of_address = (entry.manual.profile, entry.manual.remote);
+        if let Some(slots) = self.by_address.get_mut(&of_address) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.by_address.remove(&of_address);
+            }
+        }
         Some(self.retire((slot, entry.manual.direction), now))
     }
 
@@ -459,8 +513,8 @@ fn identity(sa: &ManualSa) -> Identity {
     (sa.direction, sa.profile, sa.remote, sa.spi)
 }
 
-fn peer(sa: &ManualSa) -> Peer {
-    (sa.profile, sa.remote)
+fn named(sa: &ManualSa) -> Named {
+    (sa.profile, sa.remote, sa.udp_encap.map(|udp| udp.remote_port))
 }
 
 #[cfg(test)]

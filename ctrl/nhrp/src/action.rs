@@ -7,6 +7,7 @@ use wire::nhrp::{Code, ErrorCode};
 
 use crate::cache::Binding;
 use crate::client::ServerState;
+use crate::path::Path;
 use crate::shortcut::Shortcut;
 
 /// What is to be done, in this order.
@@ -14,8 +15,8 @@ use crate::shortcut::Shortcut;
 pub enum Action {
     /// Send an NHRP packet through the tunnel.
     Send {
-        /// NBMA address to send it to.
-        to: IpAddr,
+        /// Whom to.
+        to: Path,
         /// The packet, from its fixed header on; GRE type 0x2001.
         octets: Vec<u8>,
     },
@@ -138,9 +139,19 @@ pub trait Overlay {
     /// leads elsewhere.
     fn route(&self, destination: IpAddr) -> Option<Route>;
 
-    /// Whether the peer at an NBMA address, by its authenticated identity, may have a protocol
-    /// address.
-    fn may_claim(&self, nbma: IpAddr, protocol: IpAddr) -> bool;
+    /// Whether a peer, by its authenticated identity, may have a protocol address.
+    fn may_claim(&self, peer: Path, protocol: IpAddr) -> bool;
+
+    /// The NBMA address that a peer is seen at: outside of its NAT.
+    fn seen_at(&self, peer: Path) -> IpAddr {
+        peer.nbma
+    }
+
+    /// Who is reached at an NBMA address; `None` if that are several, as behind a NAT, so that it
+    /// takes more than the address to say who is meant.
+    fn path_to(&self, nbma: IpAddr) -> Option<Path> {
+        Some(nbma.into())
+    }
 }
 
 /// A server, for reports.

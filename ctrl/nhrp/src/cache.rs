@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::path::Path;
+
 /// How a binding came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
@@ -25,7 +27,9 @@ pub enum Origin {
 pub struct Binding {
     /// Protocol address of the peer.
     pub protocol: IpAddr,
-    /// Where its packets come from, and ours go.
+    /// How it is reached.
+    pub path: Path,
+    /// The NBMA address that others are told: the one outside of a NAT.
     pub nbma: IpAddr,
     /// The NBMA address that it claims, if it is another: the peer is behind a NAT.
     pub claimed: Option<IpAddr>,
@@ -44,8 +48,8 @@ pub struct Binding {
 pub(crate) struct Cache {
     bindings: BTreeMap<IpAddr, Binding>,
     timers: BTreeSet<(Instant, IpAddr)>,
-    /// Registered ones by NBMA address.
-    registered: BTreeMap<IpAddr, usize>,
+    /// How many each peer has registered.
+    registered: BTreeMap<Path, usize>,
     registered_total: usize,
 }
 
@@ -63,8 +67,8 @@ impl Cache {
         self.registered_total
     }
 
-    pub(crate) fn registered_from(&self, nbma: IpAddr) -> usize {
-        self.registered.get(&nbma).copied().unwrap_or(0)
+    pub(crate) fn registered_from(&self, peer: Path) -> usize {
+        self.registered.get(&peer).copied().unwrap_or(0)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -84,7 +88,7 @@ impl Cache {
             self.timers.insert((at, binding.protocol));
         }
         if binding.origin == Origin::Registered {
-            *self.registered.entry(binding.nbma).or_default() += 1;
+            *self.registered.entry(binding.path).or_default() += 1;
             self.registered_total += 1;
         }
         self.bindings.insert(binding.protocol, binding);
@@ -97,11 +101,11 @@ impl Cache {
             self.timers.remove(&(at, protocol));
         }
         if binding.origin == Origin::Registered
-            && let Some(count) = self.registered.get_mut(&binding.nbma)
+            && let Some(count) = self.registered.get_mut(&binding.path)
         {
             *count -= 1;
             if *count == 0 {
-                self.registered.remove(&binding.nbma);
+                self.registered.remove(&binding.path);
             }
             self.registered_total -= 1;
         }

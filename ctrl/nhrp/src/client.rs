@@ -25,6 +25,7 @@ use crate::counters::DropReason;
 use crate::limits::{HOPS, HOPS_REGISTRATION, RETRY_FIRST, RETRY_LAST, TRIES_DOWN};
 use crate::machine::Nhrp;
 use crate::message::{View, host_len, request_extensions};
+use crate::path::Path;
 
 /// Whether we are registered with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,9 +107,9 @@ impl Nhrp {
 
     /// Registers now with a server whose way came up, also if we are registered: a server that
     /// restarted knows nothing of it.
-    pub(crate) fn hurry(&mut self, now: Instant, nbma: IpAddr) {
+    pub(crate) fn hurry(&mut self, now: Instant, peer: Path) {
         let mut servers = self.servers.iter_mut();
-        if let Some(server) = servers.find(|server| server.config.nbma == nbma) {
+        if let Some(server) = servers.find(|server| server.config.path() == peer) {
             server.due = server.due.map(|due| due.min(now));
             // The pause begins anew, the id stays: it is the same request.
             server.tries = server.tries.min(1);
@@ -135,14 +136,14 @@ impl Nhrp {
     pub(crate) fn registered(
         &mut self,
         now: Instant,
-        from: IpAddr,
+        from: Path,
         packet: &View<'_>,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         let header = packet.header();
         let own = self.source_for_reply(&header)?;
         let asked = |server: &Server| {
-            server.config.nbma == from && server.id == header.request_id && server.tries > 0
+            server.config.path() == from && server.id == header.request_id && server.tries > 0
         };
         let at = self.servers.iter().position(asked).ok_or(DropReason::Unsolicited)?;
         let cie = packet.cies().next().ok_or(DropReason::Unsolicited)?;
@@ -157,7 +158,7 @@ impl Nhrp {
         server.due = Some(now + pause);
         if cie.code != Code::OK {
             server.state = ServerState::Trying;
-            out.push(Action::Event(Event::ServerRefused { nbma: from, code: cie.code }));
+            out.push(Action::Event(Event::ServerRefused { nbma: from.nbma, code: cie.code }));
             return Ok(());
         }
         let outside = packet.extension(Tag::NAT).and_then(|nat| {
@@ -174,9 +175,9 @@ impl Nhrp {
             self.cache.remove(gone);
             self.lost(gone, out);
         }
-        self.fix(answers_as, from, Origin::Server, out);
+        self.fix(answers_as, from.nbma, Origin::Server, out);
         if changed {
-            let up = Event::ServerUp { nbma: from, protocol: answers_as, outside };
+            let up = Event::ServerUp { nbma: from.nbma, protocol: answers_as, outside };
             out.push(Action::Event(up));
         }
         Ok(())
@@ -185,7 +186,7 @@ impl Nhrp {
     /// Takes a registration back, so that others do not send to where we are not.
     pub(crate) fn withdraw(&mut self, at: usize, out: &mut Vec<Action>) {
         let server = &self.servers[at];
-        let (nbma, id) = (server.config.nbma, server.id);
+        let (to, id) = (server.config.path(), server.id);
         let (ServerState::Registered, Some(protocol)) = (server.state, server.protocol) else {
             return;
         };
@@ -201,7 +202,7 @@ impl Nhrp {
             dst_protocol: protocol,
         };
         let cie = Cie { prefix_len: host_len(own), protocol: Some(own), ..Cie::default() };
-        self.send(nbma, &header, out, |config, builder| {
+        self.send(to, &header, out, |config, builder| {
             builder.cie(&cie)?;
             request_extensions(config, builder, &[])
         });
@@ -241,7 +242,7 @@ impl Nhrp {
             protocol: Some(protocol.unwrap_or(unspecified)),
             ..Cie::default()
         };
-        self.send(nbma, &header, out, |config, builder| {
+        self.send(nbma.into(), &header, out, |config, builder| {
             let holding_time = config.holding_seconds();
             builder.cie(&Cie { prefix_len: host_len(own), holding_time, ..Cie::default() })?;
             request_extensions(config, builder, &[nat])

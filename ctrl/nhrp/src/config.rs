@@ -10,6 +10,8 @@ use wire::IfAddr;
 use wire::nhrp::PASSWORD_MAX;
 use zeroize::Zeroizing;
 
+use crate::path::Path;
+
 /// A password of 1 to 8 octets. `Debug` shows nothing of it; it is wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -68,6 +70,13 @@ pub struct NhsConfig {
     pub priority: u8,
     /// Servers that stand in for each other.
     pub cluster: u8,
+}
+
+impl NhsConfig {
+    /// How it is reached.
+    pub(crate) fn path(&self) -> Path {
+        self.nbma.into()
+    }
 }
 
 /// A binding by configuration.

@@ -20,6 +20,7 @@ use crate::counters::DropReason;
 use crate::limits::{ANSWERS_MAX, HOPS, PREFIX_MIN};
 use crate::machine::Nhrp;
 use crate::message::{View, outside_of, request_extensions};
+use crate::path::Path;
 use crate::timers::Timers;
 
 /// An answer of ours.
@@ -30,7 +31,7 @@ pub(crate) struct Answer {
     /// What was asked for.
     destination: IpAddr,
     /// Where the answer went.
-    to: IpAddr,
+    to: Path,
 }
 
 /// Answers, by what they are for and who asked.
@@ -51,7 +52,7 @@ impl Nhrp {
     /// Answers a Resolution Request, or passes it on.
     pub(crate) fn find_egress(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -102,7 +103,7 @@ impl Nhrp {
     }
 
     /// Answers that there is no binding.
-    pub(crate) fn deny(&mut self, request: (IpAddr, &View<'_>), out: &mut Vec<Action>) {
+    pub(crate) fn deny(&mut self, request: (Path, &View<'_>), out: &mut Vec<Action>) {
         let Some(own) = self.config.source_for(request.1.header().src_protocol) else { return };
         let cie = Cie { code: Code::NO_BINDING, ..Cie::default() };
         self.answer(request, (Kind::ResolutionReply, own), &[cie], None, out);
@@ -129,12 +130,7 @@ impl Nhrp {
     }
 
     /// Sends a Purge Request, once: FRR never answers one, and who misses it learns from routing.
-    fn take_back(
-        &mut self,
-        (prefix, asker): (IpPrefix, IpAddr),
-        to: IpAddr,
-        out: &mut Vec<Action>,
-    ) {
+    fn take_back(&mut self, (prefix, asker): (IpPrefix, IpAddr), to: Path, out: &mut Vec<Action>) {
         let Some(own) = self.config.source_for(asker) else { return };
         let header = Header {
             kind: Kind::PurgeRequest,

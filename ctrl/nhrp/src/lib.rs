@@ -32,6 +32,7 @@ pub mod egress;
 mod limits;
 mod machine;
 mod message;
+mod path;
 pub mod purge;
 mod random;
 pub mod redirect;
@@ -47,6 +48,7 @@ pub use client::ServerState;
 pub use config::{Config, ConfigError, NhsConfig, Secret, StaticMap};
 pub use counters::{Counters, DropReason};
 pub use machine::Nhrp;
+pub use path::Path;
 pub use shortcut::Shortcut;
 
 #[cfg(test)]

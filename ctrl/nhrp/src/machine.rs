@@ -15,6 +15,7 @@ use crate::counters::{Counters, DropReason};
 use crate::egress::Answers;
 use crate::limits::{ErrorRate, POLL_MAX};
 use crate::message::{View, is_authentic};
+use crate::path::Path;
 use crate::random::Random;
 use crate::redirect::Redirects;
 use crate::resolution::Questions;
@@ -34,8 +35,8 @@ pub struct Nhrp {
     pub(crate) shortcuts: Shortcuts,
     pub(crate) answers: Answers,
     pub(crate) redirects: Redirects,
-    /// NBMA addresses whose way works, of a protected tunnel.
-    pub(crate) reachable: BTreeSet<IpAddr>,
+    /// Peers whose way works, of a protected tunnel.
+    pub(crate) reachable: BTreeSet<Path>,
 }
 
 impl Nhrp {
@@ -89,12 +90,12 @@ impl Nhrp {
         Ok(())
     }
 
-    /// Takes an NHRP packet out of the tunnel. `from` is its outer source address; after the
+    /// Takes an NHRP packet out of the tunnel. `from` is who sent it, by its outer header; by the
     /// tunnel's protection, if it has any.
     pub fn receive(
         &mut self,
         now: Instant,
-        from: IpAddr,
+        from: Path,
         octets: &[u8],
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
@@ -109,14 +110,14 @@ impl Nhrp {
         }
     }
 
-    /// The way to a peer's NBMA address works, or does not any more: with protection, whether there
-    /// is an SA. Servers whose way came up are registered with at once, and shortcuts are used that
-    /// waited for it.
-    pub fn peer_state(&mut self, now: Instant, nbma: IpAddr, up: bool, out: &mut Vec<Action>) {
+    /// The way to a peer works, or does not any more: with protection, whether there is an SA.
+    /// Servers whose way came up are registered with at once, and shortcuts are used that waited for
+    /// it.
+    pub fn peer_state(&mut self, now: Instant, peer: Path, up: bool, out: &mut Vec<Action>) {
         if !up {
-            self.reachable.remove(&nbma);
-        } else if self.reachable.insert(nbma) {
-            self.hurry(now, nbma);
+            self.reachable.remove(&peer);
+        } else if self.reachable.insert(peer) {
+            self.hurry(now, peer);
         }
         self.apply_shortcuts(out);
     }
@@ -203,13 +204,13 @@ impl Nhrp {
     fn dispatch(
         &mut self,
         now: Instant,
-        (from, packet): (IpAddr, &View<'_>),
+        (from, packet): (Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         // Errors carry no extensions, and so no password; they change nothing.
         if let Some((code, _)) = packet.error() {
-            out.push(Action::Event(Event::Error { nbma: from, code }));
+            out.push(Action::Event(Event::Error { nbma: from.nbma, code }));
             return Ok(());
         }
         if !is_authentic(&self.config, packet) {
@@ -276,8 +277,16 @@ impl Nhrp {
         origin: Origin,
         out: &mut Vec<Action>,
     ) {
-        let binding =
-            Binding { protocol, nbma, claimed: None, origin, unique: false, mtu: 0, expires: None };
+        let binding = Binding {
+            protocol,
+            path: nbma.into(),
+            nbma,
+            claimed: None,
+            origin,
+            unique: false,
+            mtu: 0,
+            expires: None,
+        };
         if self.cache.find(protocol) != Some(&binding) {
             self.cache.insert(binding);
             out.push(Action::Install(binding));

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::counters::DropReason;
 use crate::limits::{HOPS, PACKET_MAX, QUOTE_MAX};
 use crate::machine::Nhrp;
+use crate::path::Path;
 
 /// A checked packet, as it is handed around.
 pub(crate) type View<'a> = Packet<&'a [u8]>;
@@ -96,7 +97,7 @@ impl Nhrp {
     /// Refuses to act upon a packet that has an unknown compulsory extension.
     pub(crate) fn check_extensions(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         if !has_unknown_compulsory(packet) {
@@ -109,7 +110,7 @@ impl Nhrp {
     /// Writes a packet and sends it.
     pub(crate) fn send(
         &mut self,
-        to: IpAddr,
+        to: Path,
         header: &Header,
         out: &mut Vec<Action>,
         fill: impl FnOnce(&Config, &mut Builder<'_>) -> Result<(), EmitError>,
@@ -131,7 +132,7 @@ impl Nhrp {
     /// Answers a request with these CIEs, on the way that it came.
     pub(crate) fn answer(
         &mut self,
-        (to, request): (IpAddr, &View<'_>),
+        (to, request): (Path, &View<'_>),
         (kind, own): (Kind, IpAddr),
         cies: &[Cie],
         nat: Option<Cie>,
@@ -155,7 +156,7 @@ impl Nhrp {
     pub(crate) fn complain(
         &mut self,
         now: Instant,
-        (to, packet): (IpAddr, &View<'_>),
+        (to, packet): (Path, &View<'_>),
         code: ErrorCode,
         out: &mut Vec<Action>,
     ) {

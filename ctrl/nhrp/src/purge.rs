@@ -21,13 +21,14 @@ use crate::counters::DropReason;
 use crate::limits::PREFIX_MIN;
 use crate::machine::Nhrp;
 use crate::message::View;
+use crate::path::Path;
 
 impl Nhrp {
     /// Answers a Purge Request, or passes it on. It is answered also if there is nothing to purge,
     /// since the first answer may have been lost.
     pub(crate) fn purge(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -35,7 +36,7 @@ impl Nhrp {
         let purger = header.src_protocol;
         if !self.config.is_own(header.dst_protocol) {
             // Those who are told believe us, so that we look who tells it.
-            if self.cache.find(purger).is_some_and(|binding| binding.nbma != from) {
+            if self.cache.find(purger).is_some_and(|binding| binding.path != from) {
                 return Err(DropReason::ThirdParty);
             }
             return self.pass_on((now, from, packet), header.dst_protocol, overlay, out);
@@ -67,7 +68,7 @@ impl Nhrp {
     /// Passes a Purge Reply on. We wait for none: our requests say so.
     pub(crate) fn purged(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -78,22 +79,22 @@ impl Nhrp {
         self.pass_on((now, from, packet), asker, overlay, out)
     }
 
-    fn may_purge(&self, (from, purger): (IpAddr, IpAddr), protocol: IpAddr, cie: &Cie) -> bool {
+    fn may_purge(&self, (from, purger): (Path, IpAddr), protocol: IpAddr, cie: &Cie) -> bool {
         let Ok(prefix) = cie.prefix(protocol) else { return false };
-        let is_server = || self.servers.iter().any(|server| server.config.nbma == from);
+        let is_server = || self.servers.iter().any(|server| server.config.path() == from);
         let binding = self.cache.find(protocol).filter(|_| prefix.is_host());
         match binding.filter(|binding| binding.origin != Origin::Resolved) {
             Some(binding) => {
                 let claimed = binding.claimed.unwrap_or(binding.nbma);
                 binding.origin == Origin::Registered
-                    && binding.nbma == from
-                    && cie.nbma.is_none_or(|nbma| nbma == from || nbma == claimed)
+                    && binding.path == from
+                    && cie.nbma.is_none_or(|nbma| nbma == binding.nbma || nbma == claimed)
             }
             None if prefix.is_host() && !self.config.is_host(protocol) => false,
             None => {
                 let of_purger = self.cache.find(purger);
                 prefix.len() >= PREFIX_MIN
-                    && (is_server() || of_purger.is_none_or(|binding| binding.nbma == from))
+                    && (is_server() || of_purger.is_none_or(|binding| binding.path == from))
             }
         }
     }

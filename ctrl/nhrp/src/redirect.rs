@@ -21,6 +21,7 @@ use crate::counters::DropReason;
 use crate::limits::{QUOTE_MAX, REDIRECT_INTERVAL, REDIRECTS_MAX};
 use crate::machine::Nhrp;
 use crate::message::View;
+use crate::path::Path;
 use crate::timers::Timers;
 
 /// Hop count of an indication: it is for the peer alone. Cisco refuses 0.
@@ -56,7 +57,7 @@ impl Nhrp {
             return;
         }
         let Some((source, destination)) = ends(head) else { return };
-        let Some(to) = self.cache.find(peer).map(|binding| binding.nbma) else { return };
+        let Some(to) = self.cache.find(peer).map(|binding| binding.path) else { return };
         let behind = |address| match overlay.route(address) {
             Some(Route::Tunnel { prefix, next_hop }) => Some((prefix, next_hop)),
             _ => None,
@@ -93,7 +94,7 @@ impl Nhrp {
     /// Takes a Traffic Indication: asks for the shorter way.
     pub(crate) fn indicated(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -102,7 +103,7 @@ impl Nhrp {
         }
         self.check_extensions((now, from, packet), out)?;
         let peer = packet.header().src_protocol;
-        if self.cache.find(peer).is_none_or(|binding| binding.nbma != from) {
+        if self.cache.find(peer).is_none_or(|binding| binding.path != from) {
             return Err(DropReason::Source);
         }
         let (source, destination) = ends(packet.quoted()).ok_or(DropReason::Indication)?;
@@ -111,7 +112,7 @@ impl Nhrp {
         let through = matches!(
             overlay.route(destination),
             Some(Route::Tunnel { next_hop, .. })
-                if self.cache.find(next_hop).is_some_and(|binding| binding.nbma == from)
+                if self.cache.find(next_hop).is_some_and(|binding| binding.path == from)
         );
         if !ours || !through || !self.config.is_host(destination) {
             return Err(DropReason::Indication);

@@ -23,6 +23,7 @@ use crate::counters::DropReason;
 use crate::limits::{ASK_AGAIN, GIVE_UP, HOPS, NEGATIVE, POLL_MAX, QUESTIONS_MAX, SHORTCUTS_MAX};
 use crate::machine::Nhrp;
 use crate::message::{View, host_len, outside_of, request_extensions};
+use crate::path::Path;
 use crate::shortcut::Shortcut;
 use crate::timers::Timers;
 
@@ -94,7 +95,7 @@ impl Nhrp {
     /// Takes a Resolution Reply, or passes it on.
     pub(crate) fn resolved(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -124,22 +125,32 @@ impl Nhrp {
             self.questions.remove(destination);
             return Ok(());
         };
-        // The way goes through that peer already.
-        if via == next_hop && next_hop != destination {
+        // The way goes through that peer already; or nobody can say which of several it is that
+        // share an address, which is so of those who are behind the same NAT as we are, too.
+        let path = self.path_of_answer((from, nbma), overlay);
+        let Some(path) = path.filter(|_| via != next_hop || next_hop == destination) else {
             self.unresolved(now, destination, Some(cie.code), out);
             return Ok(());
-        }
+        };
         self.questions.remove(destination);
         let expires = now + Duration::from_secs(cie.holding_time.into());
-        let nbma = self.bind((next_hop, nbma), expires, cie.mtu, out);
+        let path = self.bind((next_hop, nbma, path), expires, cie.mtu, out);
         let told = if next_hop == destination { None } else { cie.prefix(destination).ok() };
-        let prefix = self.clamp(destination, told, prefix, nbma);
+        let prefix = self.clamp(destination, told, prefix, path.nbma);
         if self.shortcuts.find(prefix).is_none() && self.shortcuts.len() >= SHORTCUTS_MAX {
             return Err(DropReason::Full);
         }
-        let shortcut = Shortcut { prefix, next_hop, nbma, expires };
+        let shortcut = Shortcut { prefix, next_hop, path, expires };
         self.enter_shortcut(now, destination, shortcut, out);
         Ok(())
+    }
+
+    /// How the peer at the NBMA address of an answer, which came from `from`, is reached.
+    fn path_of_answer(&self, (from, nbma): (Path, IpAddr), overlay: &impl Overlay) -> Option<Path> {
+        let is_server = self.servers.iter().any(|server| server.config.path() == from);
+        let is_direct = overlay.seen_at(from) == nbma && !is_server;
+        let hairpin = self.servers.iter().any(|server| server.entry().outside == Some(nbma));
+        if is_direct { Some(from) } else { overlay.path_to(nbma).filter(|_| !hairpin) }
     }
 
     /// Sends a question, and notes when to do so again.
@@ -191,11 +202,13 @@ impl Nhrp {
     }
 
     /// Where to ask: the next hop, or a server if the next hop is what is asked for.
-    fn way_of_questions(&self, destination: IpAddr, next_hop: IpAddr) -> Option<IpAddr> {
+    fn way_of_questions(&self, destination: IpAddr, next_hop: IpAddr) -> Option<Path> {
         let next_hop = self.cache.find(next_hop).filter(|_| next_hop != destination);
         let mut servers = self.servers.iter().map(|server| server.entry());
-        next_hop.map(|binding| binding.nbma).or_else(|| {
-            servers.find(|server| server.state == ServerState::Registered).map(|server| server.nbma)
+        next_hop.map(|binding| binding.path).or_else(|| {
+            servers
+                .find(|server| server.state == ServerState::Registered)
+                .map(|server| server.nbma.into())
         })
     }
 
@@ -210,23 +223,24 @@ impl Nhrp {
         out.push(Action::Event(Event::Unresolved { destination, code }));
     }
 
-    /// Enters the binding of an egress; returns its NBMA address. What an operator says, and what
+    /// Enters the binding of an egress; returns how it is reached. What an operator says, and what
     /// a client or server of ours says of itself, is worth more than what others say.
     fn bind(
         &mut self,
-        (protocol, nbma): (IpAddr, IpAddr),
+        (protocol, nbma, path): (IpAddr, IpAddr, Path),
         expires: Instant,
         mtu: u16,
         out: &mut Vec<Action>,
-    ) -> IpAddr {
+    ) -> Path {
         let old = self.cache.find(protocol).copied();
         match old {
-            Some(old) if old.origin != Origin::Resolved => return old.nbma,
+            Some(old) if old.origin != Origin::Resolved => return old.path,
             _ => {}
         }
         let expires = old.and_then(|old| old.expires).map_or(expires, |at| at.max(expires));
         let binding = Binding {
             protocol,
+            path,
             nbma,
             claimed: None,
             origin: Origin::Resolved,
@@ -235,10 +249,10 @@ impl Nhrp {
             expires: Some(expires),
         };
         self.cache.insert(binding);
-        if old.is_none_or(|old| (old.nbma, old.mtu) != (nbma, mtu)) {
+        if old.is_none_or(|old| (old.path, old.nbma, old.mtu) != (path, nbma, mtu)) {
             out.push(Action::Install(binding));
         }
-        nbma
+        path
     }
 
     /// What an answer is good for: no more than our route, and nothing that leads to the peer, to

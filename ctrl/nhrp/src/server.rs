@@ -22,12 +22,13 @@ use crate::counters::DropReason;
 use crate::limits::{REGISTERED_MAX, REGISTERED_PER_NBMA_MAX};
 use crate::machine::Nhrp;
 use crate::message::{View, host_len, refused};
+use crate::path::Path;
 
 impl Nhrp {
     /// Answers a Registration Request.
     pub(crate) fn register(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
@@ -41,6 +42,7 @@ impl Nhrp {
         } else {
             return Err(DropReason::NotForUs);
         };
+        let seen = overlay.seen_at(from);
         let request = (from, packet);
         let answer = (Kind::RegistrationReply, own);
         let mut fresh = 0;
@@ -48,7 +50,7 @@ impl Nhrp {
             let protocol = cie.protocol.unwrap_or(header.src_protocol);
             if let Err(code) = self.may_register((from, protocol), &cie, &mut fresh, overlay) {
                 self.answer(request, answer, &[refused(cie, code)], None, out);
-                out.push(Action::Event(Event::Refused { protocol, nbma: from, code }));
+                out.push(Action::Event(Event::Refused { protocol, nbma: seen, code }));
                 return Err(DropReason::Refused);
             }
         }
@@ -57,8 +59,9 @@ impl Nhrp {
             let claimed = cie.nbma.unwrap_or(header.src_nbma);
             let binding = Binding {
                 protocol,
-                nbma: from,
-                claimed: (claimed != from).then_some(claimed),
+                path: from,
+                nbma: seen,
+                claimed: (claimed != seen).then_some(claimed),
                 origin: Origin::Registered,
                 unique: header.flags.contains(Flags::UNIQUE),
                 mtu: cie.mtu,
@@ -69,20 +72,20 @@ impl Nhrp {
         let cies = packet.cies().map(|cie| Cie { code: Code::OK, ..cie }).collect::<Vec<_>>();
         let outside = Cie {
             prefix_len: host_len(header.src_protocol),
-            nbma: Some(from),
+            nbma: Some(seen),
             protocol: Some(header.src_protocol),
             ..Cie::default()
         };
-        let nat = (header.src_nbma != from).then_some(outside);
+        let nat = (header.src_nbma != seen).then_some(outside);
         self.answer(request, answer, &cies, nat, out);
         Ok(())
     }
 
-    /// Whether the client at an NBMA address may have a protocol address. `fresh` counts those of
+    /// Whether a client may have a protocol address. `fresh` counts those of
     /// the same request that it has not yet.
     fn may_register(
         &self,
-        (from, protocol): (IpAddr, IpAddr),
+        (from, protocol): (Path, IpAddr),
         cie: &Cie,
         fresh: &mut usize,
         overlay: &impl Overlay,
@@ -92,12 +95,12 @@ impl Nhrp {
         let is_peers = self.config.is_host(protocol)
             && !self.config.is_own(protocol)
             && protocol != self.config.nbma
-            && protocol != from;
+            && protocol != from.nbma;
         if !is_one || !is_peers || !overlay.may_claim(from, protocol) {
             return Err(Code::PROHIBITED);
         }
         match self.cache.find(protocol) {
-            Some(binding) if binding.nbma == from => Ok(()),
+            Some(binding) if binding.path == from => Ok(()),
             Some(binding) if matches!(binding.origin, Origin::Static | Origin::Server) => {
                 Err(Code::PROHIBITED)
             }
@@ -122,7 +125,7 @@ impl Nhrp {
             return;
         }
         if !stays {
-            if old.is_some_and(|old| old.nbma == binding.nbma) {
+            if old.is_some_and(|old| old.path == binding.path) {
                 self.forget(protocol, out);
             }
             return;
@@ -132,7 +135,7 @@ impl Nhrp {
         if !old.is_some_and(same) {
             out.push(Action::Install(binding));
         }
-        if old.is_none_or(|old| old.nbma != binding.nbma) {
+        if old.is_none_or(|old| (old.path, old.nbma) != (binding.path, binding.nbma)) {
             let nbma = binding.nbma;
             out.push(Action::Event(Event::Registered { protocol, nbma }));
             self.apply_shortcuts(out);

@@ -19,6 +19,7 @@ use wire::IpPrefix;
 use crate::action::{Action, Overlay, Route};
 use crate::limits::POLL_MAX;
 use crate::machine::Nhrp;
+use crate::path::Path;
 use crate::timers::Timers;
 
 /// Destinations and the peer that they are reached through.
@@ -28,8 +29,8 @@ pub struct Shortcut {
     pub prefix: IpPrefix,
     /// Protocol address of the peer.
     pub next_hop: IpAddr,
-    /// Its NBMA address.
-    pub nbma: IpAddr,
+    /// How it is reached.
+    pub path: Path,
     /// When it ends.
     pub expires: Instant,
 }
@@ -104,7 +105,7 @@ impl Nhrp {
         let old = self.shortcuts.0.remove(shortcut.prefix);
         let installed = old.as_ref().is_some_and(|old| {
             let (was, is) = (old.shortcut, shortcut);
-            old.installed && (was.next_hop, was.nbma) == (is.next_hop, is.nbma)
+            old.installed && (was.next_hop, was.path) == (is.next_hop, is.path)
         });
         if let Some(old) = old
             && old.installed
@@ -123,9 +124,9 @@ impl Nhrp {
     pub(crate) fn apply_shortcuts(&mut self, out: &mut Vec<Action>) {
         for (prefix, entry) in self.shortcuts.0.iter_mut().filter(|(_, entry)| !entry.is_peer()) {
             let Some(peer) = self.cache.find(entry.shortcut.next_hop) else { continue };
-            let moved = entry.shortcut.nbma != peer.nbma;
-            entry.shortcut.nbma = peer.nbma;
-            let usable = !self.config.protected || self.reachable.contains(&peer.nbma);
+            let moved = entry.shortcut.path != peer.path;
+            entry.shortcut.path = peer.path;
+            let usable = !self.config.protected || self.reachable.contains(&peer.path);
             if usable && (moved || !entry.installed) {
                 out.push(Action::InstallShortcut(entry.shortcut));
             } else if !usable && entry.installed {

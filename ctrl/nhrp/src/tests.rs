@@ -1,11 +1,13 @@
 mod client;
 mod frr;
 mod hostile;
+mod nat;
 mod server;
 mod shortcut;
 mod transit;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use wire::IpPrefix;
@@ -15,6 +17,12 @@ use crate::*;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+/// A way to a peer: an address, or one with a port.
+fn path(text: &str) -> Path {
+    let behind_nat = |at: SocketAddr| Path { nbma: at.ip(), port: NonZeroU16::new(at.port()) };
+    text.parse().map_or_else(|_| ip(text).into(), behind_nat)
 }
 
 const fn s(seconds: u64) -> Duration {
@@ -76,7 +84,7 @@ impl Overlay for Routes {
         })
     }
 
-    fn may_claim(&self, _: IpAddr, _: IpAddr) -> bool {
+    fn may_claim(&self, _: Path, _: IpAddr) -> bool {
         true
     }
 }
@@ -99,7 +107,7 @@ impl Site {
     }
 
     fn receive(&mut self, from: &str, octets: &[u8]) {
-        self.nhrp.receive(self.now, ip(from), octets, &self.routes, &mut self.actions);
+        self.nhrp.receive(self.now, path(from), octets, &self.routes, &mut self.actions);
     }
 
     fn poll(&mut self) {
@@ -117,7 +125,7 @@ impl Site {
     }
 
     /// What was sent since the last look.
-    fn sent(&mut self) -> Vec<(IpAddr, Vec<u8>)> {
+    fn sent(&mut self) -> Vec<(Path, Vec<u8>)> {
         let sent = self.actions.iter().filter_map(|action| match action {
             Action::Send { to, octets } => Some((*to, octets.clone())),
             _ => None,
@@ -131,8 +139,8 @@ impl Site {
     fn sent_one(&mut self, to: &str) -> Vec<u8> {
         let mut sent = self.sent();
         assert_eq!(sent.len(), 1, "one packet");
-        let (nbma, octets) = sent.remove(0);
-        assert_eq!(nbma, ip(to));
+        let (peer, octets) = sent.remove(0);
+        assert_eq!(peer, path(to));
         octets
     }
 

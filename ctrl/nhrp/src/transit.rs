@@ -22,12 +22,13 @@ use crate::counters::DropReason;
 use crate::limits::PACKET_MAX;
 use crate::machine::Nhrp;
 use crate::message::{View, has_unknown_compulsory, host_len, own_cie};
+use crate::path::Path;
 
 impl Nhrp {
     /// Passes a packet on towards a protocol address.
     pub(crate) fn pass_on(
         &mut self,
-        (now, from, packet): (Instant, IpAddr, &View<'_>),
+        (now, from, packet): (Instant, Path, &View<'_>),
         target: IpAddr,
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
@@ -111,13 +112,13 @@ impl Nhrp {
         })
     }
 
-    /// NBMA address of the peer that a protocol address is, or is behind.
-    fn way_to(&self, target: IpAddr, overlay: &impl Overlay) -> Option<IpAddr> {
+    /// The way to the peer that a protocol address is, or is behind.
+    fn way_to(&self, target: IpAddr, overlay: &impl Overlay) -> Option<Path> {
         let binding = self.cache.find(target).or_else(|| match overlay.route(target)? {
             Route::Tunnel { next_hop, .. } => self.cache.find(next_hop),
             Route::Local(_) => None,
         });
-        binding.map(|binding| binding.nbma)
+        binding.map(|binding| binding.path)
     }
 }
 

@@ -260,7 +260,7 @@ impl Gateway {
                 self.changed();
             }
             if let Ok((protocol, payload)) = endpoints.keepalive() {
-                self.send_into_tunnel(interface, endpoints.peer, protocol.0, &payload);
+                self.send_into_tunnel(interface, endpoints.peer.into(), protocol.0, &payload);
             }
         }
     }
@@ -269,7 +269,7 @@ impl Gateway {
     pub(super) fn send_into_tunnel(
         &mut self,
         interface: u16,
-        peer: IpAddr,
+        peer: nhrp::Path,
         protocol: u16,
         payload: &[u8],
     ) {
@@ -282,7 +282,7 @@ impl Gateway {
     pub(super) fn tunnel_packet(
         &mut self,
         interface: u16,
-        peer: IpAddr,
+        peer: nhrp::Path,
         protocol: u16,
         payload: &[u8],
     ) -> Option<Packet> {

@@ -12,8 +12,9 @@
 
 mod overlay;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use dataplane::counters;
@@ -23,7 +24,7 @@ use dataplane::packet::Packet;
 use dataplane::stages::gre_decap;
 use dataplane::tables::Adjacency;
 use log::{debug, info, warn};
-use nhrp::{Action, Event, Nhrp, Origin};
+use nhrp::{Action, Event, Nhrp, Origin, Path};
 use wire::{IpPrefix, gre};
 
 use crate::api::protocol::{ErrorCode, Failure};
@@ -48,9 +49,9 @@ pub(super) struct TunnelNhrp {
     /// Networks of the tunnel.
     networks: Vec<IpPrefix>,
     /// Whom it talks with beside its peers, the latest last.
-    strangers: VecDeque<IpAddr>,
+    strangers: VecDeque<Path>,
     /// Servers and resolved peers, and whether the way to each works.
-    ways: BTreeMap<IpAddr, bool>,
+    ways: BTreeMap<Path, bool>,
     /// Packets sent to the peer of each shortcut when it was last asked for.
     sent: BTreeMap<IpPrefix, u64>,
     use_asked: Instant,
@@ -93,10 +94,10 @@ impl Gateway {
                     state.networks = networks;
                     let learned = self.learned.of_mut(id);
                     for binding in state.machine.bindings() {
-                        learned.bind(binding.protocol, binding.nbma);
+                        learned.bind(binding.protocol, binding.path);
                     }
                     for shortcut in state.machine.shortcuts() {
-                        learned.shortcuts.insert(shortcut.prefix, shortcut.nbma);
+                        learned.shortcuts.insert(shortcut.prefix, shortcut.path);
                     }
                     self.nhrp.insert(name, state);
                     self.talk(id);
@@ -144,8 +145,13 @@ impl Gateway {
         ask: impl FnOnce(&mut Nhrp, &overlay::Overlay<'_>, &mut Vec<Action>),
     ) {
         let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else { return };
-        let overlay =
-            overlay::Overlay { routes: &self.routes, tunnel: id, networks: &state.networks };
+        let overlay = overlay::Overlay {
+            routes: &self.routes,
+            tunnel: id,
+            networks: &state.networks,
+            sas: &self.sas,
+            profile: self.config.tunnels[id.index()].protection,
+        };
         let mut actions = Vec::new();
         ask(&mut state.machine, &overlay, &mut actions);
         self.nhrp_actions(id, actions);
@@ -160,20 +166,21 @@ impl Gateway {
         let Some((from, octets)) = gre_decap::nhrp(&tables, packet) else {
             return self.drops.count(DropReason::Unhandled);
         };
+        let from = Path { nbma: from.address.into(), port: NonZeroU16::new(from.port) };
         self.ask_nhrp(id, |machine, overlay, out| {
-            machine.receive(now, from.into(), octets, overlay, out);
+            machine.receive(now, from, octets, overlay, out);
         });
     }
 
     /// A packet that leaves by the tunnel that it came from.
     pub(super) fn redirect(&mut self, sample: &Redirect, now: Instant) {
-        let Some(AdjacencyKey::Peer(interface, nbma)) = self.memory.indices.key(sample.in_peer)
+        let Some(AdjacencyKey::Peer(interface, path)) = self.memory.indices.key(sample.in_peer)
         else {
             return;
         };
-        let (interface, nbma) = (*interface, *nbma);
+        let (interface, path) = (*interface, *path);
         let Some(id) = self.tunnel_of(interface) else { return };
-        let Some(peer) = self.learned.of_mut(id).protocol_of(nbma) else { return };
+        let Some(peer) = self.learned.of_mut(id).protocol_of(path) else { return };
         self.ask_nhrp(id, |machine, overlay, out| {
             machine.sample(now, &sample.head, peer, overlay, out);
         });
@@ -206,11 +213,11 @@ impl Gateway {
         let Some(state) = self.nhrp.get_mut(name) else { return };
         let resolved =
             state.machine.bindings().filter(|binding| binding.origin == Origin::Resolved);
-        let resolved = resolved.map(|binding| (IpPrefix::host(binding.protocol), binding.nbma));
-        let shortcuts = state.machine.shortcuts().map(|of| (of.prefix, of.nbma));
+        let resolved = resolved.map(|binding| (IpPrefix::host(binding.protocol), binding.path));
+        let shortcuts = state.machine.shortcuts().map(|of| (of.prefix, of.path));
         let mut sent = BTreeMap::new();
-        for (prefix, nbma) in resolved.chain(shortcuts) {
-            let counters = self.memory.peers.get(&(name.clone(), nbma));
+        for (prefix, path) in resolved.chain(shortcuts) {
+            let counters = self.memory.peers.get(&(name.clone(), path));
             sent.insert(prefix, counters.map_or(0, |of| counters::total(&of.sent).0));
         }
         let before = std::mem::replace(&mut state.sent, sent.clone());
@@ -243,20 +250,20 @@ impl Gateway {
                 continue;
             };
             let resolved = state.machine.bindings().filter(|of| of.origin == Origin::Resolved);
-            let servers = state.machine.servers().map(|server| server.nbma);
-            let works = |nbma: IpAddr| {
-                let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, nbma));
+            let servers = state.machine.servers().map(|server| Path::from(server.nbma));
+            let works = |peer: Path| {
+                let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, peer));
                 let adjacency = index.and_then(|at| self.tables.adjacencies.get(at as usize));
-                (nbma, matches!(adjacency, Some(Adjacency::Tunnel(_))))
+                (peer, matches!(adjacency, Some(Adjacency::Tunnel(_))))
             };
             let ways: BTreeMap<_, _> =
-                resolved.map(|of| of.nbma).chain(servers).map(works).collect();
+                resolved.map(|of| of.path).chain(servers).map(works).collect();
             let before = std::mem::replace(&mut state.ways, ways.clone());
-            let gone = before.keys().filter(|nbma| !ways.contains_key(nbma)).map(|at| (*at, false));
-            let changed = ways.iter().filter(|(nbma, up)| before.get(nbma) != Some(up));
-            let news: Vec<_> = gone.chain(changed.map(|(nbma, up)| (*nbma, *up))).collect();
-            for (nbma, up) in news {
-                self.ask_nhrp(id, |machine, _, out| machine.peer_state(now, nbma, up, out));
+            let gone = before.keys().filter(|peer| !ways.contains_key(peer)).map(|at| (*at, false));
+            let changed = ways.iter().filter(|(peer, up)| before.get(peer) != Some(up));
+            let news: Vec<_> = gone.chain(changed.map(|(peer, up)| (*peer, *up))).collect();
+            for (peer, up) in news {
+                self.ask_nhrp(id, |machine, _, out| machine.peer_state(now, peer, up, out));
             }
         }
     }
@@ -289,19 +296,21 @@ impl Gateway {
                     false
                 }
                 Action::Expect { nbma } => {
-                    expecting |= self.meet(id, nbma);
+                    for peer in self.peers_at(id, nbma) {
+                        expecting |= self.meet(id, peer);
+                    }
                     false
                 }
-                Action::Install(binding) => learned.bind(binding.protocol, binding.nbma),
+                Action::Install(binding) => learned.bind(binding.protocol, binding.path),
                 Action::Remove { protocol } => learned.unbind(protocol),
                 Action::InstallShortcut(shortcut) => {
-                    let nbma = shortcut.nbma;
+                    let path = shortcut.path;
                     info!(
-                        "{}: {} goes to {nbma} now",
+                        "{}: {} goes to {path} now",
                         self.config.tunnels[id.index()].name,
                         shortcut.prefix
                     );
-                    learned.shortcuts.insert(shortcut.prefix, nbma) != Some(nbma)
+                    learned.shortcuts.insert(shortcut.prefix, path) != Some(path)
                 }
                 Action::RemoveShortcut { prefix } => learned.shortcuts.remove(&prefix).is_some(),
                 Action::Event(event) => {
@@ -315,25 +324,32 @@ impl Gateway {
         }
     }
 
+    /// Who may send to a tunnel from an NBMA address: several, if they are behind one NAT.
+    fn peers_at(&self, id: TunnelId, nbma: IpAddr) -> BTreeSet<Path> {
+        let profile = self.config.tunnels[id.index()].protection;
+        let peers = profile.map(|profile| self.sas.peers_at(profile, nbma));
+        peers.filter(|peers| !peers.is_empty()).unwrap_or_else(|| [nbma.into()].into())
+    }
+
     /// Notes somebody who is talked with; says whether the tables have to learn of them.
-    fn meet(&mut self, id: TunnelId, nbma: IpAddr) -> bool {
+    fn meet(&mut self, id: TunnelId, peer: Path) -> bool {
         let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
             return false;
         };
-        if self.learned.of_mut(id).knows(nbma) {
+        if self.learned.of_mut(id).knows(peer) {
             return false;
         }
         if state.strangers.len() == STRANGERS_MAX {
             state.strangers.pop_front();
         }
-        state.strangers.push_back(nbma);
+        state.strangers.push_back(peer);
         self.talk(id);
         self.changed();
         true
     }
 
     /// Sends to a peer, now or when the tables have it; `later`: when they have what else is new.
-    fn send_nhrp(&mut self, id: TunnelId, to: IpAddr, octets: &[u8], later: bool) {
+    fn send_nhrp(&mut self, id: TunnelId, to: Path, octets: &[u8], later: bool) {
         self.meet(id, to);
         let interface = policy::tunnel_interface(&self.config, id);
         let protocol = gre::Protocol::NHRP.0;
@@ -348,7 +364,7 @@ impl Gateway {
     /// Notes whom a machine talks with.
     fn talk(&mut self, id: TunnelId) {
         let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else { return };
-        let servers = state.machine.servers().map(|server| server.nbma);
+        let servers = state.machine.servers().map(|server| server.nbma.into());
         let all = servers.chain(state.strangers.iter().copied()).collect();
         self.learned.of_mut(id).correspondents = all;
     }

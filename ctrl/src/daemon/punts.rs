@@ -175,7 +175,9 @@ impl Gateway {
             return;
         }
         match state.responder.handle(now, &state.endpoints, packet.mbuf.data()) {
-            Ok(()) => self.send_into_tunnel(interface, peer, gre::Protocol::KEEPALIVE.0, &[]),
+            Ok(()) => {
+                self.send_into_tunnel(interface, peer.into(), gre::Protocol::KEEPALIVE.0, &[])
+            }
             Err(_) => self.drops.count(DropReason::PuntRate),
         }
     }
@@ -190,10 +192,7 @@ struct LiveTunnels {
 impl LiveTunnels {
     fn of(gateway: &Gateway) -> Self {
         let out = gateway.sas.iter().filter(|e| e.manual.direction == Direction::Out);
-        let esp = out.map(|e| {
-            let remote = e.endpoint.map_or(e.manual.remote, |(address, _)| address);
-            (e.manual.local, remote, e.manual.spi.value())
-        });
+        let esp = out.map(|e| (e.manual.local, e.peer_address(), e.manual.spi.value()));
         // Peers that profile or policy protect are not sent to in clear.
         let tunnels = (0..).map(TunnelId).zip(&gateway.config.tunnels);
         let gre = tunnels.flat_map(|(id, tunnel)| {
@@ -201,7 +200,7 @@ impl LiveTunnels {
             peers
                 .into_iter()
                 .filter(|peer| policy::guard(&gateway.config, tunnel, *peer) == Guard::Clear)
-                .map(|peer| (tunnel.local, peer, tunnel.key))
+                .map(|peer| (tunnel.local, peer.nbma, tunnel.key))
         });
         LiveTunnels { esp: esp.collect(), gre: gre.collect() }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dataplane::drops::DropReason;
 use dataplane::tables::fib::{Fib4, Fib6, Next, Prefix};
 use dataplane::tables::{Adjacency, Fib, L2Rewrite};
+use nhrp::Path;
 use wire::{IpPrefix, MacAddr};
 
 use crate::config::{
@@ -28,7 +29,7 @@ pub struct RouteCache {
 }
 
 /// Peers of multipoint tunnels by their address in the tunnel.
-type Mapped = HashMap<(TunnelId, IpAddr), IpAddr>;
+type Mapped = HashMap<(TunnelId, IpAddr), Path>;
 
 /// The underlay's table: gateways, routes, connected subnets, own addresses; of the same prefix the
 /// last of them counts.
@@ -63,7 +64,7 @@ fn mapped(build: &Build<'_>) -> Mapped {
     tunnels
         .flat_map(|(id, tunnel)| {
             let bindings = build.known.learned.bindings(id, tunnel);
-            bindings.into_iter().map(move |entry| ((id, entry.protocol), entry.nbma))
+            bindings.into_iter().map(move |(protocol, path)| ((id, protocol), path))
         })
         .collect()
 }
@@ -121,7 +122,7 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
             if build.is_down(id) {
                 return;
             }
-            let peer = tunnels::peer_index(build, id, *remote);
+            let peer = tunnels::peer_index(build, id, (*remote).into());
             for address in &tunnel.addresses {
                 routes.push((address.prefix(), peer));
             }
@@ -131,9 +132,9 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
             for address in &tunnel.addresses {
                 routes.push((address.prefix(), unmapped));
             }
-            for entry in build.known.learned.bindings(id, tunnel) {
-                let peer = tunnels::peer_index(build, id, entry.nbma);
-                routes.push((IpPrefix::host(entry.protocol), peer));
+            for (protocol, path) in build.known.learned.bindings(id, tunnel) {
+                let peer = tunnels::peer_index(build, id, path);
+                routes.push((IpPrefix::host(protocol), peer));
             }
         }
     }
@@ -143,8 +144,8 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
 fn shortcuts(build: &mut Build<'_>, routes: &mut Routes) {
     let learned = build.known.learned;
     for id in (0..).map(TunnelId).take(build.config.tunnels.len()) {
-        for (prefix, nbma) in learned.shortcuts(id) {
-            let peer = tunnels::peer_index(build, id, nbma);
+        for (prefix, path) in learned.shortcuts(id) {
+            let peer = tunnels::peer_index(build, id, path);
             routes.push((prefix, peer));
         }
     }
@@ -179,15 +180,15 @@ fn hop_adjacency(build: &mut Build<'_>, hop: NextHop, mapped: &Mapped) -> Option
         }),
         Interface::Tunnel(id) if build.is_down(id) => None,
         Interface::Tunnel(id) => {
-            let nbma = match (&build.config.tunnels[id.index()].mode, hop) {
-                (TunnelMode::Gre { remote, .. }, _) => Some(*remote),
+            let path = match (&build.config.tunnels[id.index()].mode, hop) {
+                (TunnelMode::Gre { remote, .. }, _) => Some(Path::from(*remote)),
                 (TunnelMode::Mgre { .. }, NextHop::Gateway { address, .. }) => {
                     mapped.get(&(id, address)).copied()
                 }
                 (TunnelMode::Mgre { .. }, NextHop::Direct(_)) => None,
             };
-            Some(match nbma {
-                Some(nbma) => tunnels::peer_index(build, id, nbma),
+            Some(match path {
+                Some(path) => tunnels::peer_index(build, id, path),
                 None => build.drop(DropReason::Unresolved),
             })
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::Adjacency;
+use nhrp::Path;
 
 /// What an adjacency is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,8 +20,8 @@ pub enum AdjacencyKey {
     NextHop(u16, IpAddr),
     /// The broadcast address of an interface's subnet.
     Broadcast(u16),
-    /// A peer of a tunnel: interface index, NBMA address.
-    Peer(u16, IpAddr),
+    /// A peer of a tunnel: interface index, how it is reached.
+    Peer(u16, Path),
     /// The far end of an IPsec policy: port's interface index, profile, address.
     PolicyPeer(u16, u16, IpAddr),
     /// The policy of a port.

@@ -8,6 +8,7 @@ use dataplane::tables::encap::{DfPolicy, DscpPolicy};
 use dataplane::tables::fib::Prefix;
 use dataplane::tables::policy::{ANY_PORT, Action, Networks, Selector};
 use dataplane::tables::{Adjacency, EncapSpec, Fib, Policy, Protection, SaTable};
+use nhrp::Path;
 use wire::{IpPrefix, IpProto};
 
 use crate::config::{
@@ -122,7 +123,7 @@ fn gre_rules(
 
 fn guard_of(action: config::Action) -> Guard {
     match action {
-        config::Action::Protect { profile, remote } => Guard::Protect(profile, remote),
+        config::Action::Protect { profile, remote } => Guard::Protect(profile, remote.into()),
         config::Action::Discard => Guard::Discard,
         config::Action::Bypass => Guard::Clear,
     }
@@ -166,9 +167,9 @@ fn rule(
     };
     let key = AdjacencyKey::PolicyPeer(interface, profile.0, remote);
     let index = build.memory.indices.of(key.clone());
-    let route = Route { local, outer: remote, underlay, index };
+    let route = Route { local, outer: remote.into(), underlay, index };
     let name = port.name.clone();
-    let sent = build.counters(&name, remote).sent;
+    let sent = build.counters(&name, remote.into()).sent;
     let adjacency = tunnels::template(build, &route, Some(profile), |_, link, esp| EncapSpec {
         interface,
         link,
@@ -202,7 +203,7 @@ pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
     let inbound = of(Direction::In).map(|entry| {
         let sa = &entry.manual;
         let selectors = match entry.profile.mode {
-            EspMode::Tunnel => served.get(&(sa.profile, sa.remote)).cloned(),
+            EspMode::Tunnel => served.get(&(sa.profile, entry.path)).cloned(),
             EspMode::Transport => None,
         };
         entry.inbound(gre.admits(entry), selectors.unwrap_or_default())
@@ -213,8 +214,8 @@ pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
 /// The SAs that GRE between their own addresses may come out of: some tunnel wants it so.
 #[derive(Default)]
 struct GreSas {
-    /// By our address, profile and the peer's address.
-    of_peers: HashSet<(IpAddr, ProfileId, IpAddr)>,
+    /// By our address, profile and peer.
+    of_peers: HashSet<(IpAddr, ProfileId, Path)>,
     /// Of multipoint tunnels, which anybody with an SA of the profile may be a peer of.
     of_all: HashSet<(IpAddr, ProfileId)>,
 }
@@ -245,17 +246,17 @@ impl GreSas {
     fn admits(&self, entry: &Entry) -> bool {
         let sa = &entry.manual;
         self.of_all.contains(&(sa.local, sa.profile))
-            || self.of_peers.contains(&(sa.local, sa.profile, sa.remote))
+            || self.of_peers.contains(&(sa.local, sa.profile, entry.path))
     }
 }
 
 /// Selectors of the policies that an inbound SA serves, by profile and peer, as its packets show
 /// them: the policies' own, reversed.
-fn served_selectors(config: &Config) -> HashMap<(ProfileId, IpAddr), Policy> {
+fn served_selectors(config: &Config) -> HashMap<(ProfileId, Path), Policy> {
     let mut served: HashMap<_, Vec<Selector>> = HashMap::new();
     for policy in &config.policies {
         if let config::Action::Protect { profile, remote } = policy.action {
-            let selectors = served.entry((profile, remote)).or_default();
+            let selectors = served.entry((profile, Path::from(remote))).or_default();
             selectors.extend(selector(&policy.select).map(Selector::reversed));
         }
     }

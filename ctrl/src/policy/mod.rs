@@ -21,6 +21,7 @@ use std::sync::Arc;
 use dataplane::counters::{Traffic, traffic};
 use dataplane::drops::DropReason;
 use dataplane::tables::{Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables};
+use nhrp::Path;
 use wire::MacAddr;
 
 use crate::config::{self, Config, PortId, TunnelId};
@@ -65,8 +66,8 @@ pub struct Memory {
     pub indices: Indices,
     /// Forwarding tables that can be shared with the next snapshot.
     pub routes: RouteCache,
-    /// Counters of peers: by tunnel name and NBMA address.
-    pub peers: HashMap<(String, IpAddr), PeerCounters>,
+    /// Counters of peers, by the name of their tunnel.
+    pub peers: HashMap<(String, Path), PeerCounters>,
     /// Names of ports and tunnels, by interface index.
     names: Vec<String>,
     generation: u64,
@@ -175,7 +176,7 @@ struct Build<'a> {
     unresolved: HashMap<u32, (u16, IpAddr)>,
     memory: &'a mut Memory,
     /// Counters that the last compilation knew.
-    counters: HashMap<(String, IpAddr), PeerCounters>,
+    counters: HashMap<(String, Path), PeerCounters>,
     cores: usize,
 }
 
@@ -235,9 +236,9 @@ impl Build<'_> {
         table
     }
 
-    fn counters(&mut self, tunnel: &str, nbma: IpAddr) -> PeerCounters {
+    fn counters(&mut self, tunnel: &str, path: Path) -> PeerCounters {
         let cores = self.cores;
-        let key = (tunnel.to_owned(), nbma);
+        let key = (tunnel.to_owned(), path);
         let known = self.counters.remove(&key);
         let entry = self.memory.peers.entry(key);
         let new = || PeerCounters {

@@ -54,9 +54,9 @@ fn index(config: &Config, interface: Interface) -> u16 {
 pub(super) fn tunnel_receivers(build: &mut Build<'_>, id: TunnelId) -> ReplicationList {
     let interface = tunnel_interface(build.config, id);
     let peers = build.known.learned.receivers(id, &build.config.tunnels[id.index()]);
-    let replica = |nbma| Replica {
+    let replica = |peer| Replica {
         interface,
-        adjacency: build.memory.indices.of(AdjacencyKey::Peer(interface, nbma)),
+        adjacency: build.memory.indices.of(AdjacencyKey::Peer(interface, peer)),
     };
     ReplicationList { replicas: peers.into_iter().map(replica).collect() }
 }

@@ -1,12 +1,14 @@
 //! Tunnels: their peers' rewrite templates, and how received packets find them.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
 use dataplane::tables::sa::SaMode;
-use dataplane::tables::tunnel;
+use dataplane::tables::tunnel::{self, Remote};
 use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
+use nhrp::Path;
 
 use crate::config::{
     self, Df, Dscp, EspMode, Fragment, GreSequence, ProfileId, Tunnel, TunnelId, TunnelMode,
@@ -20,36 +22,36 @@ use super::{Build, ipsec, tunnel_interface};
 pub enum Guard {
     /// In clear.
     Clear,
-    /// By the SA of this profile with this address, which need not be the peer's own.
-    Protect(ProfileId, IpAddr),
+    /// By the SA of this profile with this peer, which need not be the tunnel's own.
+    Protect(ProfileId, Path),
     /// Not at all.
     Discard,
 }
 
 /// The adjacency of a tunnel peer, put in place.
-fn peer(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr, guard: Guard, underlay: &Fib) -> u32 {
+fn peer(build: &mut Build<'_>, id: TunnelId, path: Path, guard: Guard, underlay: &Fib) -> u32 {
     let tunnel = &build.config.tunnels[id.index()];
-    let index = peer_index(build, id, nbma);
+    let index = peer_index(build, id, path);
     let (profile, outer) = match guard {
         Guard::Discard => {
             build.adjacencies.insert(index, Adjacency::Drop(DropReason::PolicyDiscard));
             return index;
         }
-        Guard::Clear => (None, nbma),
+        Guard::Clear => (None, path),
         Guard::Protect(profile, outer) => (Some(profile), outer),
     };
     let route = Route { local: tunnel.local, outer, underlay, index };
     let adjacency = template(build, &route, profile, |build, link, esp| {
-        spec(build, tunnel, id, nbma, link, esp, index)
+        spec(build, tunnel, id, path, link, esp, index)
     });
     build.adjacencies.insert(index, adjacency);
     index
 }
 
 /// The index of a tunnel peer's adjacency, which [`tunnel_map`] puts in place.
-pub(super) fn peer_index(build: &mut Build<'_>, id: TunnelId, nbma: IpAddr) -> u32 {
+pub(super) fn peer_index(build: &mut Build<'_>, id: TunnelId, path: Path) -> u32 {
     let interface = tunnel_interface(build.config, id);
-    build.memory.indices.of(AdjacencyKey::Peer(interface, nbma))
+    build.memory.indices.of(AdjacencyKey::Peer(interface, path))
 }
 
 /// Where the outer packets of a template go.
@@ -57,7 +59,7 @@ pub(super) struct Route<'a> {
     /// Our outer address.
     pub(super) local: IpAddr,
     /// The outer destination.
-    pub(super) outer: IpAddr,
+    pub(super) outer: Path,
     /// The underlay's table.
     pub(super) underlay: &'a Fib,
     /// Index of the adjacency that the template is for.
@@ -72,7 +74,7 @@ pub(super) fn template(
     profile: Option<ProfileId>,
     spec: impl FnOnce(&mut Build<'_>, L2Rewrite, Option<EspSpec>) -> EncapSpec,
 ) -> Adjacency {
-    let (mut local, mut outer) = (route.local, route.outer);
+    let (mut local, mut outer) = (route.local, route.outer.nbma);
     let mut esp = None;
     if let Some(profile) = profile {
         let Some(sa) = build.known.sas.outbound(profile, route.outer) else {
@@ -81,7 +83,7 @@ pub(super) fn template(
         if sa.expired {
             return Adjacency::Drop(DropReason::SaExpired);
         }
-        outer = sa.endpoint.map_or(outer, |(address, _)| address);
+        outer = sa.peer_address();
         // The outer header of transport mode is the packet's own.
         if sa.profile.mode == EspMode::Tunnel {
             local = sa.manual.local;
@@ -140,7 +142,7 @@ fn spec(
     build: &mut Build<'_>,
     tunnel: &Tunnel,
     id: TunnelId,
-    nbma: IpAddr,
+    path: Path,
     link: L2Rewrite,
     esp: Option<EspSpec>,
     index: u32,
@@ -150,8 +152,8 @@ fn spec(
         interface: tunnel_interface(build.config, id),
         link,
         local: tunnel.local,
-        remote: nbma,
-        inner: (tunnel.local, nbma),
+        remote: path.nbma,
+        inner: (tunnel.local, path.nbma),
         ttl: tunnel.ttl.get(),
         dscp: match tunnel.dscp {
             Dscp::Copy => DscpPolicy::Copy,
@@ -171,15 +173,15 @@ fn spec(
         fragment_after: tunnel.fragment == Fragment::After,
         clamp_mss: tunnel.mss_clamp,
         redirect: tunnel.redirects(),
-        sent: build.counters(&tunnel.name, nbma).sent,
+        sent: build.counters(&tunnel.name, path).sent,
     }
 }
 
 /// What the profile of the tunnel, or the policy of its source port, says about packets to a peer.
-pub fn guard(config: &config::Config, tunnel: &Tunnel, nbma: IpAddr) -> Guard {
+pub fn guard(config: &config::Config, tunnel: &Tunnel, peer: Path) -> Guard {
     match tunnel.protection {
-        Some(profile) => Guard::Protect(profile, nbma),
-        None => ipsec::guard_of_gre(config, tunnel.source, tunnel.local, nbma),
+        Some(profile) => Guard::Protect(profile, peer),
+        None => ipsec::guard_of_gre(config, tunnel.source, tunnel.local, peer.nbma),
     }
 }
 
@@ -202,13 +204,13 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
     for (number, tunnel) in (0u16..).zip(&config.tunnels) {
         let id = TunnelId(number);
         let mut mss: Option<u16> = None;
-        for nbma in build.known.learned.peers(id, tunnel) {
-            let guard = guard(config, tunnel, nbma);
-            let adjacency = peer(build, id, nbma, guard, underlay);
+        for path in build.known.learned.peers(id, tunnel) {
+            let guard = guard(config, tunnel, path);
+            let adjacency = peer(build, id, path, guard, underlay);
             if let Some(Adjacency::Tunnel(encap)) = build.adjacencies.get(&adjacency) {
                 mss = Some(mss.map_or(encap.mss, |least| least.min(encap.mss)));
             }
-            let counters = build.counters(&tunnel.name, nbma);
+            let counters = build.counters(&tunnel.name, path);
             let peer = Peer {
                 tunnel: number,
                 adjacency,
@@ -216,7 +218,8 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
                 received: counters.received,
                 sequence: counters.sequence,
             };
-            known.push((nbma, peer));
+            let port = path.port.map_or(0, NonZeroU16::get);
+            known.push((Remote { address: path.nbma.into(), port }, peer));
         }
         tunnels.push(tunnel::Tunnel {
             interface: tunnel_interface(config, id),
@@ -232,6 +235,6 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
         });
     }
     // Where both have a peer under one key, the point-to-point tunnel is the more specific: last.
-    known.sort_by_key(|(_, peer): &(IpAddr, Peer)| !tunnels[usize::from(peer.tunnel)].multipoint);
+    known.sort_by_key(|(_, peer): &(Remote, Peer)| !tunnels[usize::from(peer.tunnel)].multipoint);
     TunnelMap::new(tunnels, known)
 }

@@ -111,9 +111,9 @@ fn what_stays_the_same_keeps_its_slot_and_its_counters() {
     assert!(Arc::ptr_eq(&counters, &registry.by_slot(1).unwrap().counters));
     assert_eq!(registry.by_slot(1).unwrap().installed, start);
     assert!(registry.by_slot(2).is_none());
-    let outbound = |peer| registry.outbound(ProfileId(0), ip(peer)).map(|e| e.slot);
+    let outbound = |peer| registry.outbound(ProfileId(0), ip(peer).into()).map(|e| e.slot);
     assert_eq!((outbound("203.0.113.2"), outbound("203.0.113.3")), (None, Some(3)));
-    assert!(registry.outbound(ProfileId(1), ip("203.0.113.3")).is_none());
+    assert!(registry.outbound(ProfileId(1), ip("203.0.113.3").into()).is_none());
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn the_order_of_profiles_is_no_change() {
     let swapped = config(&Text { profiles, sas: &list });
     assert!(registry.configure(&swapped, at(start, 1, 3)).unwrap().is_empty());
     let corp = ProfileId(2);
-    assert_eq!(registry.outbound(corp, ip("203.0.113.2")).unwrap().slot, 0);
-    assert_eq!(registry.outbound(corp, ip("203.0.113.9")).unwrap().slot, 2);
-    assert!(registry.outbound(ProfileId(0), ip("203.0.113.2")).is_none());
+    assert_eq!(registry.outbound(corp, ip("203.0.113.2").into()).unwrap().slot, 0);
+    assert_eq!(registry.outbound(corp, ip("203.0.113.9").into()).unwrap().slot, 2);
+    assert!(registry.outbound(ProfileId(0), ip("203.0.113.2").into()).is_none());
     assert_eq!(registry.by_slot(1).unwrap().inbound(false, Policy::default()).profile, 1);
 }
 
@@ -370,14 +370,14 @@ fn a_peer_that_moves_is_followed() {
     assert!(registry.moved(6, configured), "back");
 }
 
-/// The UDP port that a peer was configured with is the outbound SA's own.
 #[test]
 fn a_peer_that_is_not_at_the_configured_port_has_moved() {
     let mut registry = Sas::default();
     let list = [("corp", "in", 100, 0x1000, "a"), ("corp", "out", 100, 0x1001, "b")];
     let mut config = sas(&list);
-    let udp = config.sas[1].udp_encap.as_mut().unwrap();
-    udp.remote_port = 31_000.try_into().unwrap();
+    for udp in config.sas.iter_mut().filter_map(|sa| sa.udp_encap.as_mut()) {
+        udp.remote_port = 31_000.try_into().unwrap();
+    }
     registry.configure(&config, at(Instant::now(), 0, 1)).unwrap();
     assert!(registry.moved(0, (ip("203.0.113.100"), 4500)));
     assert_eq!(registry.by_slot(1).unwrap().udp_ports(), Some((4500, 4500)));

@@ -14,7 +14,7 @@ use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
-use crate::tables::tunnel::{Protection, Tunnel, TunnelMatch};
+use crate::tables::tunnel::{Protection, Remote, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
 
 /// GRE headers that may follow each other: ours, and two of the users behind it.
@@ -91,16 +91,16 @@ impl Origin {
         }
     }
 
-    /// Our address and the peer's.
+    /// Our address and the peer.
     #[inline(always)]
-    fn ends(self, tables: &Tables, packet: &Packet) -> Option<(Addr, Addr)> {
+    fn ends(self, tables: &Tables, packet: &Packet) -> Option<(Addr, Remote)> {
         if packet.meta.layer == Layer::Gre {
             let sa = tables.sas.inbound(packet.meta.sa)?;
-            return Some((sa.local, sa.remote));
+            return Some((sa.local, sa.peer()));
         }
         let [a, b, c, d, local @ ..] = self.from.to_le_bytes();
         let address = |octets| Addr::v4(u32::from_be_bytes(octets));
-        Some((address(local), address([a, b, c, d])))
+        Some((address(local), address([a, b, c, d]).into()))
     }
 }
 
@@ -198,7 +198,7 @@ fn arrived(
 #[inline(never)]
 fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
     let tables = context.tables;
-    let (local, remote) = outer_addresses(tables, packet)?;
+    let (local, remote) = outer_ends(tables, packet)?;
     let header = header(packet.mbuf.data(), packet.meta.l4.into())?;
     let (tunnel, peer) = match tables.tunnels.find(local, remote, header.key) {
         TunnelMatch::Peer(tunnel, peer) => (tunnel, Some(peer)),
@@ -231,27 +231,27 @@ fn decap(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason
     }
 }
 
-/// The NBMA address that a punted NHRP packet came from, and the packet itself, behind GRE. None if
+/// Who a punted NHRP packet came from, and the packet itself, behind GRE. None if
 /// the SA that brought it is gone.
 #[must_use]
-pub fn nhrp<'a>(tables: &Tables, packet: &'a Packet) -> Option<(Addr, &'a [u8])> {
-    let (_, remote) = outer_addresses(tables, packet).ok()?;
+pub fn nhrp<'a>(tables: &Tables, packet: &'a Packet) -> Option<(Remote, &'a [u8])> {
+    let (_, remote) = outer_ends(tables, packet).ok()?;
     Some((remote, packet.mbuf.data().get(packet.meta.l4.into()..)?))
 }
 
-/// Our address and the peer's: from the header in front of GRE, or from the SA, which vouches for
+/// Our address and the peer: from the header in front of GRE, or from the SA, which vouches for
 /// them.
-fn outer_addresses(tables: &Tables, packet: &Packet) -> Result<(Addr, Addr), DropReason> {
+fn outer_ends(tables: &Tables, packet: &Packet) -> Result<(Addr, Remote), DropReason> {
     if packet.meta.layer == Layer::Gre {
         let sa = tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
-        return Ok((sa.local, sa.remote));
+        return Ok((sa.local, sa.peer()));
     }
     let data = packet.mbuf.data();
     if let Ok(packet) = ip4::Packet::new_checked(data) {
-        return Ok((packet.dst().into(), packet.src().into()));
+        return Ok((packet.dst().into(), Addr::from(packet.src()).into()));
     }
     let packet = ip6::Packet::new_checked(data).map_err(|_| DropReason::IpVersion)?;
-    Ok((packet.dst().into(), packet.src().into()))
+    Ok((packet.dst().into(), Addr::from(packet.src()).into()))
 }
 
 fn header(data: &[u8], start: usize) -> Result<Header, DropReason> {
@@ -312,19 +312,19 @@ fn inner_v6(
     from: (&Tunnel, &Peer),
     start: usize,
 ) -> Result<usize, DropReason> {
-    let outer = outer_addresses(context.tables, packet)?;
+    let outer = outer_ends(context.tables, packet)?;
     let data = packet.mbuf.data().get(start..).ok_or(DropReason::InnerLength)?;
     let facts = IpFacts::parse_v6(data).map_err(inner_reason)?;
     inner(context, packet, from, outer, (start, &facts))
 }
 
 /// Checks the inner packet, which begins at `start`, and prepares it for routing. `outer` is our
-/// address and the peer's.
+/// address and the peer.
 fn inner(
     context: &Context<'_>,
     packet: &mut Packet,
     (tunnel, peer): (&Tunnel, &Peer),
-    outer: (Addr, Addr),
+    outer: (Addr, Remote),
     (start, facts): (usize, &IpFacts),
 ) -> Result<usize, DropReason> {
     let octets = packet.mbuf.len() - start;
@@ -353,9 +353,9 @@ fn inner(
 }
 
 /// A peer's keepalive: what it wants to get back, an empty GRE packet from us to it. `outer` is
-/// our address and the peer's.
-fn is_keepalive(data: &[u8], facts: &IpFacts, outer: (Addr, Addr)) -> bool {
-    (facts.src, facts.dst) == outer
+/// our address and the peer.
+fn is_keepalive(data: &[u8], facts: &IpFacts, (local, peer): (Addr, Remote)) -> bool {
+    (facts.src, facts.dst) == (local, peer.address)
         && data.len() <= KEEPALIVE_MAX
         && gre::Packet::new_checked(&data[facts.upper..])
             .is_ok_and(|gre| gre.protocol() == Protocol::KEEPALIVE)

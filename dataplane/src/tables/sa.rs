@@ -8,6 +8,7 @@ use aead::Key;
 use super::device_key::DeviceKey;
 use super::index::HashIndex;
 use super::policy::Policy;
+use super::tunnel::Remote;
 use crate::addr::Addr;
 use crate::counters::SaCounters;
 use crate::packet::Packet;
@@ -57,8 +58,10 @@ pub struct InboundSa {
     pub slot: u32,
     /// Our outer address.
     pub local: Addr,
-    /// The peer's outer address.
+    /// The peer's outer address, behind a NAT the one that it was first known by.
     pub remote: Addr,
+    /// The UDP port that tells the peer from others with its address, behind the same NAT; 0: none.
+    pub peer_port: u16,
     /// The profile it was made by: tunnels accept only SAs of their own profile.
     pub profile: u16,
     /// Whether ESP comes in UDP 4500.
@@ -78,6 +81,13 @@ pub struct InboundSa {
 }
 
 impl InboundSa {
+    /// The peer, as tunnels know it.
+    #[inline(always)]
+    #[must_use]
+    pub fn peer(&self) -> Remote {
+        Remote { address: self.remote, port: self.peer_port }
+    }
+
     /// Whether the packet's ESP header, at `meta.l4`, has this SA's SPI.
     #[inline]
     pub fn is_named_in(&self, packet: &Packet) -> bool {

@@ -89,11 +89,35 @@ const FEW: usize = 4096;
 /// What selects a tunnel beside the peer: our address, and the key.
 type End = (Addr, Option<u32>);
 
+/// The far end of a tunnel, as its packets show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// The outer source address, or the one that the SA is for.
+    pub address: Addr,
+    /// What tells peers with one address, behind one NAT, apart: the UDP port that the SA is for.
+    /// 0 for one of them, and wherever there is but one.
+    pub port: u16,
+}
+
+impl From<Addr> for Remote {
+    #[inline(always)]
+    fn from(address: Addr) -> Self {
+        Remote { address, port: 0 }
+    }
+}
+
+impl From<IpAddr> for Remote {
+    fn from(address: IpAddr) -> Self {
+        Addr::from(address).into()
+    }
+}
+
 /// A peer where a look-up finds it: one cache line.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 struct Known {
-    remote: Addr,
+    address: Addr,
+    port: u16,
     peer: Peer,
 }
 
@@ -109,13 +133,13 @@ pub struct TunnelMap {
     by_ends: HashIndex,
     multipoint: FastMap<End, u16>,
     /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel.
-    pairs: FastMap<(Addr, Option<Addr>), Option<u32>>,
+    pairs: FastMap<(Addr, Option<Remote>), Option<u32>>,
 }
 
 #[inline(always)]
-fn hash(local: Addr, remote: Addr, key: Option<u32>) -> u64 {
-    let key = key.map_or(0, |key| u64::from(key) << 1 | 1);
-    let mixed = remote.fold() ^ local.fold().rotate_left(17) ^ key;
+fn hash(local: Addr, remote: Remote, key: Option<u32>) -> u64 {
+    let key = key.map_or(0, |key| u64::from(key) << 1 | 1) ^ u64::from(remote.port) << 40;
+    let mixed = remote.address.fold() ^ local.fold().rotate_left(17) ^ key;
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ mixed >> 32
 }
 
@@ -135,9 +159,9 @@ pub enum TunnelMatch<'a> {
 }
 
 impl TunnelMap {
-    /// Builds the look-ups. `peers` gives the far end's address and the peer; of peers with the
-    /// same addresses and key, the last one counts.
-    pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(IpAddr, Peer)>) -> Self {
+    /// Builds the look-ups. `peers` gives the far end and the peer; of peers with the same ends and
+    /// key, the last one counts.
+    pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(impl Into<Remote>, Peer)>) -> Self {
         let end = |tunnel: &Tunnel| (tunnel.local.into(), tunnel.key);
         let ends = tunnels.iter().map(end).collect();
         let mut map = TunnelMap { tunnels, ends, ..TunnelMap::default() };
@@ -150,9 +174,10 @@ impl TunnelMap {
         let mut entries = Vec::with_capacity(peers.len());
         for ((remote, peer), number) in peers.into_iter().zip(0..) {
             let (local, key) = map.ends[usize::from(peer.tunnel)];
-            let remote = remote.into();
+            let remote: Remote = remote.into();
             map.pairs.insert((local, Some(remote)), key);
-            map.peers.push(Known { remote, peer });
+            let Remote { address, port } = remote;
+            map.peers.push(Known { address, port, peer });
             entries.push((hash(local, remote, key), number));
         }
         // The last one counts: it is to be found first.
@@ -163,10 +188,11 @@ impl TunnelMap {
 
     /// The tunnel and peer of a packet from `remote` to `local` with this key.
     #[inline(always)]
-    pub fn find(&self, local: Addr, remote: Addr, key: Option<u32>) -> TunnelMatch<'_> {
+    pub fn find(&self, local: Addr, remote: Remote, key: Option<u32>) -> TunnelMatch<'_> {
         let is_it = |number: u32| {
             let known = &self.peers[number as usize];
-            known.remote == remote && self.ends[usize::from(known.peer.tunnel)] == (local, key)
+            (known.address, known.port) == (remote.address, remote.port)
+                && self.ends[usize::from(known.peer.tunnel)] == (local, key)
         };
         match self.by_ends.find(hash(local, remote, key), is_it) {
             Some(number) => {
@@ -185,7 +211,7 @@ impl TunnelMap {
     /// Fetches what [`find`](Self::find) will look at, and says where, though not whether, the peer
     /// is.
     #[inline(always)]
-    pub fn fetch(&self, local: Addr, remote: Addr, key: Option<u32>) -> Option<&Peer> {
+    pub fn fetch(&self, local: Addr, remote: Remote, key: Option<u32>) -> Option<&Peer> {
         let number = self.by_ends.find(hash(local, remote, key), |_| true)?;
         let known = &self.peers[number as usize];
         dpdk::prefetch(known);
@@ -193,7 +219,7 @@ impl TunnelMap {
     }
 
     #[cold]
-    fn find_stranger(&self, local: Addr, remote: Addr, key: Option<u32>) -> TunnelMatch<'_> {
+    fn find_stranger(&self, local: Addr, remote: Remote, key: Option<u32>) -> TunnelMatch<'_> {
         if let Some(&index) = self.multipoint.get(&(local, key)) {
             return TunnelMatch::Stranger(&self.tunnels[usize::from(index)]);
         }

@@ -181,6 +181,7 @@ impl<'a> Site<'a> {
             spi: addresses::spi(peer),
             local: HUB.into(),
             remote: addresses::peer(peer).into(),
+            peer_port: 0,
             udp: false,
             mode: SaMode::Transport,
             esn: true,

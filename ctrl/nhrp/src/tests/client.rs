@@ -70,7 +70,7 @@ fn asks_again_with_the_same_id_and_longer_pauses() {
     assert_eq!(spoke.events(), [Event::ServerDown { nbma: ip("10.0.0.1") }], "once");
     assert_eq!(spoke.state(0), ServerState::Down);
     // When the way to the hub comes up, it is asked at once.
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     assert_eq!(request_ids(&mut spoke), ids);
 }
@@ -128,18 +128,18 @@ fn a_refusal_is_told_and_asked_again_later() {
 #[test]
 fn registers_again_when_the_way_comes_up() {
     let (mut spoke, mut hub) = (Site::new(spoke()), Site::new(hub()));
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     let request = spoke.sent_one("10.0.0.1");
     let reply = answered(&mut hub, "10.0.0.11", &request);
     spoke.receive("10.0.0.1", &reply);
     spoke.pass(s(5));
     // It is up already: nothing new.
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     assert!(spoke.sent().is_empty());
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), false, &mut spoke.actions);
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), false, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     let again = spoke.sent_one("10.0.0.1");
     assert_ne!(view(&again).header().request_id, view(&request).header().request_id);
@@ -158,12 +158,12 @@ fn a_cluster() {
     spoke.pass(s(8));
     assert_eq!((spoke.state(0), spoke.state(1)), (ServerState::Trying, ServerState::Down));
     let asked = spoke.sent();
-    let (_, request) = asked.iter().find(|(to, _)| *to == ip("10.0.0.2")).unwrap();
+    let (_, request) = asked.iter().find(|(to, _)| *to == path("10.0.0.2")).unwrap();
     let reply = answered(&mut hubs[1], "10.0.0.11", request);
     spoke.receive("10.0.0.2", &reply);
     assert_eq!(spoke.state(0), ServerState::Registered);
     // The first answers again: the registration with the second is taken back.
-    let (_, request) = asked.iter().find(|(to, _)| *to == ip("10.0.0.1")).unwrap();
+    let (_, request) = asked.iter().find(|(to, _)| *to == path("10.0.0.1")).unwrap();
     let reply = answered(&mut hubs[0], "10.0.0.11", request);
     spoke.receive("10.0.0.1", &reply);
     spoke.poll();

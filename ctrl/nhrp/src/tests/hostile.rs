@@ -61,18 +61,18 @@ fn an_address_that_the_identity_may_not_claim() {
             None
         }
 
-        fn may_claim(&self, nbma: IpAddr, protocol: IpAddr) -> bool {
-            (nbma, protocol) == (ip("10.0.0.11"), ip("10.255.0.11"))
+        fn may_claim(&self, peer: Path, protocol: IpAddr) -> bool {
+            (peer, protocol) == (path("10.0.0.11"), ip("10.255.0.11"))
         }
     }
     let mut hub = Site::new(hub());
     for (protocol, nbma) in [("10.255.0.12", "10.0.0.11"), ("10.255.0.11", "10.0.0.12")] {
         let request = Request::registration(protocol, nbma).octets();
-        hub.nhrp.receive(hub.now, ip(nbma), &request, &Identity, &mut hub.actions);
+        hub.nhrp.receive(hub.now, path(nbma), &request, &Identity, &mut hub.actions);
     }
     assert_eq!(hub.dropped(DropReason::Refused), 2);
     let request = Request::registration("10.255.0.11", "10.0.0.11").octets();
-    hub.nhrp.receive(hub.now, ip("10.0.0.11"), &request, &Identity, &mut hub.actions);
+    hub.nhrp.receive(hub.now, path("10.0.0.11"), &request, &Identity, &mut hub.actions);
     assert!(hub.binding("10.255.0.11").is_some());
 }
 

@@ -67,7 +67,7 @@ impl Net {
             }
             assert!(self.seen.len() < 1000, "packets without end");
             for (from, to, octets) in sent {
-                let to = (0..3).find(|&at| ip(Self::nbma(at)) == to).unwrap();
+                let to = (0..3).find(|&at| path(Self::nbma(at)) == to).unwrap();
                 self.seen.push((from, to, view(&octets).kind()));
                 self.sites[to].receive(Self::nbma(from), &octets);
             }
@@ -143,7 +143,7 @@ fn a_redirect_leads_to_a_shortcut() {
     let shortcut = Shortcut {
         prefix: prefix("192.168.2.0/24"),
         next_hop: ip("10.255.0.12"),
-        nbma: ip("10.0.0.12"),
+        path: path("10.0.0.12"),
         expires: net.sites[ONE].now + s(60),
     };
     assert_eq!(net.shortcuts(ONE), [shortcut]);
@@ -172,12 +172,12 @@ fn a_shortcut_waits_for_its_peer() {
     };
     assert_eq!((one.nhrp.shortcuts.len(), one.nhrp.shortcuts().count()), (1, 0));
     assert_eq!(installs(&one.actions), 0);
-    one.nhrp.peer_state(one.now, ip("10.0.0.12"), true, &mut one.actions);
+    one.nhrp.peer_state(one.now, path("10.0.0.12"), true, &mut one.actions);
     assert_eq!(installs(&one.actions), 1);
     one.actions.clear();
-    one.nhrp.peer_state(one.now, ip("10.0.0.12"), true, &mut one.actions);
+    one.nhrp.peer_state(one.now, path("10.0.0.12"), true, &mut one.actions);
     assert!(one.actions.is_empty());
-    one.nhrp.peer_state(one.now, ip("10.0.0.12"), false, &mut one.actions);
+    one.nhrp.peer_state(one.now, path("10.0.0.12"), false, &mut one.actions);
     assert_eq!(one.actions, [Action::RemoveShortcut { prefix: prefix("192.168.2.0/24") }]);
 }
 

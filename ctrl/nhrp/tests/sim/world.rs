@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use nhrp::{Action, Config, Nhrp, NhsConfig, Origin, Overlay, Route, ServerState};
+use nhrp::{Action, Config, Nhrp, NhsConfig, Origin, Overlay, Path, Route, ServerState};
 use wire::{IfAddr, IpPrefix, IpProto, ip4};
 
 const HUB: usize = 0;
@@ -80,7 +80,7 @@ impl Overlay for View {
         }
     }
 
-    fn may_claim(&self, _: IpAddr, _: IpAddr) -> bool {
+    fn may_claim(&self, _: Path, _: IpAddr) -> bool {
         true
     }
 }
@@ -208,7 +208,7 @@ impl World {
                     return;
                 };
                 let of = &mut self.sites[site];
-                of.nhrp.receive(now, from, &octets, &of.overlay, &mut out);
+                of.nhrp.receive(now, from.into(), &octets, &of.overlay, &mut out);
                 self.done(site, out);
             }
             Happening::Traffic => {
@@ -277,7 +277,7 @@ impl World {
     fn done(&mut self, site: usize, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Send { to, octets } => self.send(site, to, octets),
+                Action::Send { to, octets } => self.send(site, to.nbma, octets),
                 Action::Install(binding) => {
                     self.sites[site].peers.insert(binding.protocol);
                 }

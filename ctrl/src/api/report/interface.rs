@@ -1,6 +1,7 @@
 //! Ports, tunnels and peers.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,8 @@ pub struct Peer {
     pub protocol: Vec<IpAddr>,
     /// Address in the underlay.
     pub nbma: IpAddr,
+    /// The UDP port that tells it from others behind the same NAT.
+    pub nbma_port: Option<NonZeroU16>,
     /// How it came to be known.
     pub kind: PeerKind,
     /// Whether its next hop in the underlay is known down to the link layer.

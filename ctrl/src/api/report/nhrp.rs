@@ -1,6 +1,7 @@
 //! NHRP on mGRE tunnels.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub struct NhrpBinding {
     pub protocol: IpAddr,
     /// Address of the peer in the underlay, as its packets have it.
     pub nbma: IpAddr,
+    /// The UDP port that tells it from others behind the same NAT.
+    pub nbma_port: Option<NonZeroU16>,
     /// The NBMA address that the peer takes for its own, if a NAT made another one of it.
     pub claimed: Option<IpAddr>,
     /// Where it comes from.
@@ -49,6 +52,8 @@ pub struct NhrpShortcut {
     pub via: IpAddr,
     /// Address of the peer in the underlay.
     pub nbma: IpAddr,
+    /// The UDP port that tells it from others behind the same NAT.
+    pub nbma_port: Option<NonZeroU16>,
     /// Seconds until it ends, unless it is renewed.
     pub expires_seconds: u64,
 }

@@ -200,7 +200,10 @@ pub(super) fn peers(peers: &[Peer]) -> String {
         [
             peer.tunnel.clone(),
             lines(&peer.protocol),
-            peer.nbma.to_string(),
+            peer.nbma_port.map_or_else(
+                || peer.nbma.to_string(),
+                |port| format!("{}\nport {port}", peer.nbma),
+            ),
             kind.to_owned(),
             next_hop(peer.next_hop).to_owned(),
             protection.to_owned(),

@@ -12,7 +12,10 @@ mod units;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 
+use ::nhrp::Path;
 use serde::Serialize;
 
 use crate::api::protocol::{Pong, Reload, Reply};
@@ -112,6 +115,11 @@ fn sections<const N: usize>(tables: [table::Table; N], nothing: &str) -> String 
 /// What is there, or a dash.
 fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// An address in the underlay, with the port of a peer that shares it with others behind a NAT.
+fn nbma(nbma: IpAddr, port: Option<NonZeroU16>) -> String {
+    Path { nbma, port }.to_string()
 }
 
 /// Some values in a cell, one a line; a dash for none.

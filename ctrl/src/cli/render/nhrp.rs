@@ -2,7 +2,7 @@
 
 use super::table::Column::{Left, Right};
 use super::table::Table;
-use super::{lines, or_dash, sections, units};
+use super::{lines, nbma, or_dash, sections, units};
 use crate::api::report::{
     NhrpBinding, NhrpKind, NhrpServer, NhrpServerState, NhrpShortcut, NhrpTraffic,
 };
@@ -27,7 +27,7 @@ pub(super) fn cache(bindings: &[NhrpBinding]) -> String {
         [
             binding.tunnel.clone(),
             binding.protocol.to_string(),
-            binding.nbma.to_string(),
+            nbma(binding.nbma, binding.nbma_port),
             or_dash(binding.claimed),
             kind.to_owned(),
             or_dash(binding.expires_seconds.map(units::duration)),
@@ -44,7 +44,7 @@ pub(super) fn shortcuts(shortcuts: &[NhrpShortcut]) -> String {
             shortcut.tunnel.clone(),
             shortcut.prefix.clone(),
             shortcut.via.to_string(),
-            shortcut.nbma.to_string(),
+            nbma(shortcut.nbma, shortcut.nbma_port),
             units::duration(shortcut.expires_seconds),
         ]
     });

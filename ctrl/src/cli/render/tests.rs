@@ -140,6 +140,7 @@ fn peers() {
         tunnel: "dmvpn".into(),
         protocol: vec![ip("10.255.0.9")],
         nbma: ip("198.51.100.9"),
+        nbma_port: None,
         kind: PeerKind::Static,
         next_hop: NextHopState::Unresolved,
         protection: PeerProtection::Protected,
@@ -152,6 +153,7 @@ fn peers() {
         tunnel: "site".into(),
         protocol: vec![],
         nbma: ip("203.0.113.7"),
+        nbma_port: NonZeroU16::new(61_002),
         kind: PeerKind::Remote,
         next_hop: NextHopState::Resolved,
         protection: PeerProtection::NoSa,
@@ -167,7 +169,7 @@ TUNNEL  PROTOCOL    NBMA          KIND    NEXT HOP    PROTECTION  DIR  SPI      
 dmvpn   10.255.0.9  198.51.100.9  static  unresolved  protected   in   0x00001001    1.2 M  3.4 GB
                                                                   out  0xfeedbeef        7   420 B
 site    -           203.0.113.7   remote  resolved    no SA       in   -                 0     0 B
-                                                                  out  -                 0     0 B
+                    port 61002                                    out  -                 0     0 B
 ",
     );
 }

@@ -8,7 +8,7 @@ use wire::IpPrefix;
 use super::{Draft, Reports, entries, peers};
 use crate::config::reader::Complaint;
 use crate::config::{
-    Action, Direction, EspMode, Policy, PortRange, ProfileId, Role, Selector, UpperLayer,
+    Action, Direction, EspMode, ManualSa, Policy, PortRange, ProfileId, Role, Selector, UpperLayer,
 };
 
 pub(super) fn check(draft: &Draft, reports: &Reports<'_>) {
@@ -32,10 +32,14 @@ fn sas(draft: &Draft, reports: &Reports<'_>) {
             Direction::In => inbound
                 .insert(sa.spi, index)
                 .map(|other| ("spi", format!("ipsec.sa[{other}] is inbound with the same SPI"))),
-            Direction::Out => outbound.insert((sa.profile, sa.remote), index).map(|other| {
-                let complaint = "is outbound with the same profile and remote";
-                ("remote", format!("ipsec.sa[{other}] {complaint}"))
-            }),
+            Direction::Out => {
+                // Peers behind one NAT have one address, and UDP ports of their own.
+                let port = sa.udp_encap.map(|udp| udp.remote_port);
+                outbound.insert((sa.profile, sa.remote, port), index).map(|other| {
+                    let complaint = "is outbound with the same profile, remote and port";
+                    ("remote", format!("ipsec.sa[{other}] {complaint}"))
+                })
+            }
         };
         if let Some((key, complaint)) = clash {
             reports.error(&format!("{path}.{key}"), complaint);
@@ -49,6 +53,23 @@ fn sas(draft: &Draft, reports: &Reports<'_>) {
             );
             let complaint = Complaint::from(complaint).hint("each SA needs a key of its own");
             reports.error(&format!("{path}.key_file"), complaint);
+        }
+    }
+    ports_of_peers(draft, reports);
+}
+
+/// Both SAs of a peer name it alike, or nobody knows that they belong together.
+fn ports_of_peers(draft: &Draft, reports: &Reports<'_>) {
+    let mut outbound: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let port = |sa: &ManualSa| sa.udp_encap.map(|udp| udp.remote_port);
+    for (_, sa) in entries(&draft.sas).filter(|(_, sa)| sa.direction == Direction::Out) {
+        outbound.entry((sa.profile, sa.remote)).or_default().insert(port(sa));
+    }
+    for (index, sa) in entries(&draft.sas).filter(|(_, sa)| sa.direction == Direction::In) {
+        let others = outbound.get(&(sa.profile, sa.remote));
+        if others.is_some_and(|ports| !ports.contains(&port(sa))) {
+            let complaint = "no outbound SA of this profile and remote has the same remote_port";
+            reports.error(&format!("ipsec.sa[{index}].udp_encap"), complaint);
         }
     }
 }

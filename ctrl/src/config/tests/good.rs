@@ -177,6 +177,11 @@ fn profiles_and_sas() {
         let contents = vec![octet | 0x80; algorithm.material_len()];
         KeyMaterial::from_file_contents(&contents, algorithm).unwrap()
     };
+    let ports = |local_port, remote_port| {
+        let [local_port, remote_port] =
+            [local_port, remote_port].map(|port| NonZeroU16::new(port).unwrap());
+        Some(UdpEncap { local_port, remote_port })
+    };
     let inbound = ManualSa {
         profile: CORP,
         direction: Direction::In,
@@ -185,12 +190,7 @@ fn profiles_and_sas() {
         spi: Spi::new(0x1000).unwrap(),
         algorithm: Algorithm::Aes256Gcm16,
         key: key(b'i', Algorithm::Aes256Gcm16),
-        udp_encap: None,
-    };
-    let ports = |local_port, remote_port| {
-        let [local_port, remote_port] =
-            [local_port, remote_port].map(|port| NonZeroU16::new(port).unwrap());
-        Some(UdpEncap { local_port, remote_port })
+        udp_encap: ports(4500, 31_000),
     };
     let outbound = ManualSa {
         direction: Direction::Out,

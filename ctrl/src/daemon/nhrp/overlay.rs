@@ -3,9 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use nhrp::Path;
 use wire::IpPrefix;
 
-use crate::config::{Config, Interface, NextHop, Role, Table, TunnelId};
+use crate::config::{Config, Interface, NextHop, ProfileId, Role, Table, TunnelId};
+use crate::sas::{Entry, Sas};
 
 /// Where a prefix leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,9 @@ pub(in super::super) struct Overlay<'a> {
     pub(in super::super) tunnel: TunnelId,
     /// Networks of the tunnel itself.
     pub(in super::super) networks: &'a [IpPrefix],
+    pub(in super::super) sas: &'a Sas,
+    /// The profile that protects the tunnel.
+    pub(in super::super) profile: Option<ProfileId>,
 }
 
 impl nhrp::Overlay for Overlay<'_> {
@@ -99,9 +104,23 @@ impl nhrp::Overlay for Overlay<'_> {
 
     /// A peer may have an address of the tunnel's own networks. A tunnel whose address is a host's
     /// says nothing about the others.
-    fn may_claim(&self, _nbma: IpAddr, protocol: IpAddr) -> bool {
+    fn may_claim(&self, _peer: Path, protocol: IpAddr) -> bool {
         let mut networks = self.networks.iter().filter(|prefix| !prefix.is_host()).peekable();
         networks.peek().is_none() || networks.any(|prefix| prefix.contains(protocol))
+    }
+
+    fn seen_at(&self, peer: Path) -> IpAddr {
+        let sa = self.profile.and_then(|profile| self.sas.outbound(profile, peer));
+        sa.map_or(peer.nbma, Entry::peer_address)
+    }
+
+    fn path_to(&self, nbma: IpAddr) -> Option<Path> {
+        let peers = self.profile.map(|profile| self.sas.peers_at(profile, nbma));
+        match peers.iter().flatten().copied().collect::<Vec<_>>().as_slice() {
+            [] => Some(nbma.into()),
+            [peer] => Some(*peer),
+            _ => None,
+        }
     }
 }
 
@@ -155,7 +174,14 @@ mod tests {
     fn the_longest_prefix_says_who_answers() {
         let config = Config::parse(CONFIG, Path::new("/test.toml"), &read_key_file).unwrap();
         let (routes, networks) = (Routes::new(&config), ["10.255.0.0/24".parse().unwrap()]);
-        let overlay = Overlay { routes: &routes, tunnel: TunnelId(0), networks: &networks };
+        let sas = Sas::default();
+        let overlay = Overlay {
+            routes: &routes,
+            tunnel: TunnelId(0),
+            networks: &networks,
+            sas: &sas,
+            profile: None,
+        };
         let route = |destination: &str| overlay.route(ip(destination));
         let local = |prefix: &str| Some(Route::Local(prefix.parse().unwrap()));
         let tunnel = |prefix: &str, next_hop: &str| {
@@ -172,7 +198,8 @@ mod tests {
         assert_eq!(routes.next_hops(TunnelId(0)), [ip("10.255.0.2")].into());
         assert!(routes.next_hops(TunnelId(1)).is_empty());
         for (protocol, may) in [("10.255.0.9", true), ("10.1.0.7", false)] {
-            assert_eq!(overlay.may_claim(ip("198.51.100.2"), ip(protocol)), may, "{protocol}");
+            let peer = ip("198.51.100.2").into();
+            assert_eq!(overlay.may_claim(peer, ip(protocol)), may, "{protocol}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Where counters began: cores own their counters, so `clear` notes what they were and subtracts.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use dataplane::counters::{StageCounters, total};
 use dataplane::drops::DropReason;
 use dpdk::PortStats;
+use nhrp::Path;
 
 use crate::api::report::Traffic;
 
@@ -27,7 +27,7 @@ pub(in super::super) struct Baseline {
     /// By core, place (or none: between the cores) and reason.
     pub(super) drops: HashMap<(usize, Option<usize>, usize), u64>,
     /// By tunnel name and NBMA address: sent, received.
-    pub(super) peers: HashMap<(String, IpAddr), (Traffic, Traffic)>,
+    pub(super) peers: HashMap<(String, Path), (Traffic, Traffic)>,
     /// By DPDK port.
     pub(super) ports: HashMap<u16, PortStats>,
     /// By core: turns, busy turns, busy cycles.

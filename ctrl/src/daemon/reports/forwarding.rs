@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use nhrp::Path;
+
 use crate::api::report::{
     Neighbor, NeighborState, NextHop, NextHopState, Route, RouteSource, RouteTable,
 };
@@ -85,15 +87,15 @@ impl Gateway {
         if self.down.contains(&interface) {
             return NextHopState::Down;
         }
-        let nbma = match &self.config.tunnels[id.index()].mode {
-            TunnelMode::Gre { remote, .. } => Some(*remote),
+        let path = match &self.config.tunnels[id.index()].mode {
+            TunnelMode::Gre { remote, .. } => Some(Path::from(*remote)),
             TunnelMode::Mgre { .. } => {
                 let bindings = self.learned.bindings(id, &self.config.tunnels[id.index()]);
-                bindings.iter().find(|entry| Some(entry.protocol) == via).map(|entry| entry.nbma)
+                bindings.iter().find(|(protocol, _)| Some(*protocol) == via).map(|(_, path)| *path)
             }
         };
-        nbma.map_or(NextHopState::Unresolved, |nbma| {
-            self.adjacency_state(&AdjacencyKey::Peer(interface, nbma))
+        path.map_or(NextHopState::Unresolved, |path| {
+            self.adjacency_state(&AdjacencyKey::Peer(interface, path))
         })
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::Adjacency;
+use nhrp::Path;
 
 use crate::api::report::{
     Keepalive, Link, NextHopState, Peer, PeerKind, PeerProtection, Port, ReceiveCounters, Role,
@@ -95,7 +96,7 @@ impl Gateway {
         });
         let encap = encaps.min_by_key(|encap| encap.mtu);
         let down_reason = self.down_reason(interface, &peers);
-        let sum = |mut total: (Traffic, Traffic), peer: &IpAddr| {
+        let sum = |mut total: (Traffic, Traffic), peer: &Path| {
             let (rx, tx) = self.peer_traffic(&tunnel.name, *peer);
             total.0.packets += rx.packets;
             total.0.octets += rx.octets;
@@ -142,13 +143,13 @@ impl Gateway {
         self.config.profiles[profile.index()].name.clone()
     }
 
-    fn peer_adjacency(&self, interface: u16, nbma: IpAddr) -> Option<&Adjacency> {
-        let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, nbma))?;
+    fn peer_adjacency(&self, interface: u16, peer: Path) -> Option<&Adjacency> {
+        let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, peer))?;
         self.tables.adjacencies.get(index as usize)
     }
 
     /// Why no packet can pass: none if one peer can be reached.
-    fn down_reason(&self, interface: u16, peers: &[IpAddr]) -> Option<String> {
+    fn down_reason(&self, interface: u16, peers: &[Path]) -> Option<String> {
         if self.down.contains(&interface) {
             return Some("keepalive".to_owned());
         }
@@ -157,8 +158,8 @@ impl Gateway {
         reasons.all(|reason| reason.is_some()).then(|| first.to_owned())
     }
 
-    fn peer_traffic(&self, tunnel: &str, nbma: IpAddr) -> (Traffic, Traffic) {
-        let key = (tunnel.to_owned(), nbma);
+    fn peer_traffic(&self, tunnel: &str, peer: Path) -> (Traffic, Traffic) {
+        let key = (tunnel.to_owned(), peer);
         let Some(counters) = self.memory.peers.get(&key) else { return Default::default() };
         let base = self.baseline.peers.get(&key).copied().unwrap_or_default();
         let less = |now: Traffic, base: Traffic| Traffic {
@@ -173,13 +174,13 @@ impl Gateway {
         for (number, tunnel) in (0u16..).zip(&self.config.tunnels) {
             let interface = policy::tunnel_interface(&self.config, TunnelId(number));
             let id = TunnelId(number);
-            let mut protocol: HashMap<IpAddr, Vec<IpAddr>> = HashMap::new();
-            for entry in self.learned.bindings(id, tunnel) {
-                protocol.entry(entry.nbma).or_default().push(entry.protocol);
+            let mut protocol: HashMap<Path, Vec<IpAddr>> = HashMap::new();
+            for (address, peer) in self.learned.bindings(id, tunnel) {
+                protocol.entry(peer).or_default().push(address);
             }
-            for nbma in self.learned.peers(id, tunnel) {
-                let protocol = protocol.remove(&nbma).unwrap_or_default();
-                report.push(self.report_peer(interface, tunnel, (nbma, protocol)));
+            for peer in self.learned.peers(id, tunnel) {
+                let protocol = protocol.remove(&peer).unwrap_or_default();
+                report.push(self.report_peer(interface, tunnel, (peer, protocol)));
             }
         }
         report
@@ -189,21 +190,23 @@ impl Gateway {
         &self,
         interface: u16,
         tunnel: &config::Tunnel,
-        (nbma, protocol): (IpAddr, Vec<IpAddr>),
+        (path, protocol): (Path, Vec<IpAddr>),
     ) -> Peer {
-        let adjacency = self.peer_adjacency(interface, nbma);
+        let adjacency = self.peer_adjacency(interface, path);
         let kind = match &tunnel.mode {
             config::TunnelMode::Gre { .. } => PeerKind::Remote,
             config::TunnelMode::Mgre { map, multicast, .. } => {
-                let listed = matches!(multicast, Multicast::Peers(peers) if peers.contains(&nbma));
-                if listed || map.iter().any(|entry| entry.nbma == nbma) {
+                let listed =
+                    |nbma| matches!(multicast, Multicast::Peers(peers) if peers.contains(nbma));
+                let is_static = |nbma| listed(nbma) || map.iter().any(|entry| entry.nbma == *nbma);
+                if path.port.is_none() && is_static(&path.nbma) {
                     PeerKind::Static
                 } else {
                     PeerKind::Dynamic
                 }
             }
         };
-        let (protection, spi_in, spi_out) = match policy::guard(&self.config, tunnel, nbma) {
+        let (protection, spi_in, spi_out) = match policy::guard(&self.config, tunnel, path) {
             Guard::Protect(profile, outer) => {
                 let spi_in = self.spi_of(Direction::In, profile, outer);
                 let spi_out = self.spi_of(Direction::Out, profile, outer);
@@ -213,11 +216,12 @@ impl Gateway {
             }
             Guard::Clear | Guard::Discard => (PeerProtection::Clear, None, None),
         };
-        let (rx, tx) = self.peer_traffic(&tunnel.name, nbma);
+        let (rx, tx) = self.peer_traffic(&tunnel.name, path);
         Peer {
             tunnel: tunnel.name.clone(),
             protocol,
-            nbma,
+            nbma: path.nbma,
+            nbma_port: path.port,
             kind,
             next_hop: next_hop_state(adjacency),
             protection,
@@ -228,10 +232,10 @@ impl Gateway {
         }
     }
 
-    fn spi_of(&self, direction: Direction, profile: ProfileId, remote: IpAddr) -> Option<u32> {
+    fn spi_of(&self, direction: Direction, profile: ProfileId, peer: Path) -> Option<u32> {
         let of_peer = |entry: &&crate::sas::Entry| {
             let sa = &entry.manual;
-            (sa.direction, sa.profile, sa.remote) == (direction, profile, remote) && !entry.expired
+            (sa.direction, sa.profile, entry.path) == (direction, profile, peer) && !entry.expired
         };
         self.sas.iter().find(of_peer).map(|entry| entry.manual.spi.value())
     }

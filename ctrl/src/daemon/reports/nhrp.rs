@@ -17,6 +17,7 @@ impl Gateway {
             tunnel: tunnel.to_owned(),
             protocol: binding.protocol,
             nbma: binding.nbma,
+            nbma_port: binding.path.port,
             claimed: binding.claimed,
             kind: match binding.origin {
                 Origin::Static => NhrpKind::Static,
@@ -38,7 +39,8 @@ impl Gateway {
             tunnel: tunnel.to_owned(),
             prefix: shortcut.prefix.to_string(),
             via: shortcut.next_hop,
-            nbma: shortcut.nbma,
+            nbma: shortcut.path.nbma,
+            nbma_port: shortcut.path.port,
             expires_seconds: shortcut.expires.saturating_duration_since(now).as_secs(),
         };
         let shortcuts = self

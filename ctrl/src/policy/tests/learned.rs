@@ -25,7 +25,7 @@ fn a_binding_leads_to_the_peer_until_it_is_gone() {
     for address in ["10.255.0.9", "10.9.1.1"] {
         assert!(is_drop(scene.overlay(address), DropReason::Unresolved), "{address}");
     }
-    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), ip("203.0.113.9")));
+    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), path("203.0.113.9")));
     scene.compile();
     for address in ["10.255.0.9", "10.9.1.1"] {
         assert_eq!(reached(&scene, address), Some(ip("203.0.113.9")), "{address}");
@@ -43,7 +43,7 @@ fn a_binding_leads_to_the_peer_until_it_is_gone() {
     assert_eq!(list.replicas.len(), 2);
 
     // It has moved.
-    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), ip("203.0.113.99")));
+    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), path("203.0.113.99")));
     scene.compile();
     assert_eq!(reached(&scene, "10.9.1.1"), Some(ip("203.0.113.99")));
     assert!(!known(&scene, "203.0.113.9"));
@@ -57,7 +57,7 @@ fn a_binding_leads_to_the_peer_until_it_is_gone() {
 #[test]
 fn a_static_peer_stays_where_it_is() {
     let mut scene = scene();
-    scene.learned.of_mut(DM).bind(ip("10.255.0.2"), ip("203.0.113.66"));
+    scene.learned.of_mut(DM).bind(ip("10.255.0.2"), path("203.0.113.66"));
     scene.compile();
     assert_eq!(reached(&scene, "10.255.0.2"), Some(ip("203.0.113.2")));
 }
@@ -65,7 +65,7 @@ fn a_static_peer_stays_where_it_is() {
 #[test]
 fn who_is_only_talked_with_has_an_adjacency_and_no_route() {
     let mut scene = scene();
-    scene.learned.of_mut(DM).correspondents.insert(ip("203.0.113.77"));
+    scene.learned.of_mut(DM).correspondents.insert(path("203.0.113.77"));
     scene.compile();
     assert_eq!(outer(scene.encap("dm", "203.0.113.77")).1, ip("203.0.113.77"));
     let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
@@ -75,7 +75,7 @@ fn who_is_only_talked_with_has_an_adjacency_and_no_route() {
 #[test]
 fn several_bindings_may_share_an_nbma_address() {
     let mut peers = LearnedPeers::default();
-    let nbma = ip("203.0.113.9");
+    let nbma = path("203.0.113.9");
     assert!(peers.bind(ip("10.255.0.8"), nbma) && peers.bind(ip("10.255.0.9"), nbma));
     assert!(!peers.bind(ip("10.255.0.9"), nbma), "no news");
     assert!(peers.unbind(ip("10.255.0.8")) && peers.knows(nbma));
@@ -88,7 +88,7 @@ fn several_bindings_may_share_an_nbma_address() {
 fn counters_and_adjacencies_of_peers_that_are_gone_are_given_back() {
     let mut scene = scene();
     for number in 0..600_u32 {
-        let nbma = IpAddr::from((0xCB00_7200 + number).to_be_bytes());
+        let nbma = IpAddr::from((0xCB00_7200 + number).to_be_bytes()).into();
         scene.learned.of_mut(DM).bind(ip("10.255.0.9"), nbma);
         scene.compile();
         assert_eq!(scene.memory.peers.len(), 2);

@@ -3,6 +3,7 @@
 mod inbound;
 mod learned;
 mod multicast;
+mod nat;
 mod property;
 mod protection;
 mod routes;
@@ -11,7 +12,8 @@ mod spd;
 mod stability;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Instant;
 
@@ -70,6 +72,13 @@ fn gre(name: &str, remote: &str, more: &str) -> String {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+/// A way to a peer: an address, or one with a port.
+fn path(text: &str) -> nhrp::Path {
+    let behind_nat =
+        |at: SocketAddr| nhrp::Path { nbma: at.ip(), port: NonZeroU16::new(at.port()) };
+    text.parse().map_or_else(|_| ip(text).into(), behind_nat)
 }
 
 fn mac(last: u8) -> MacAddr {
@@ -180,7 +189,7 @@ impl Scene {
     }
 
     fn peer(&self, tunnel: &str, nbma: &str) -> &Adjacency {
-        let key = AdjacencyKey::Peer(self.tunnel(tunnel), ip(nbma));
+        let key = AdjacencyKey::Peer(self.tunnel(tunnel), path(nbma));
         self.at(self.memory.indices.find(&key).unwrap())
     }
 

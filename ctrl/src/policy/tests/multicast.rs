@@ -28,7 +28,7 @@ fn rule(groups: &str, interfaces: &str) -> String {
 fn replicas(scene: &Scene, tunnel: &str, peers: &[&str]) -> Vec<Replica> {
     let interface = scene.tunnel(tunnel);
     let replica = |nbma: &&str| {
-        let key = AdjacencyKey::Peer(interface, ip(nbma));
+        let key = AdjacencyKey::Peer(interface, path(nbma));
         Replica { interface, adjacency: scene.memory.indices.find(&key).unwrap() }
     };
     peers.iter().map(replica).collect()

@@ -104,7 +104,7 @@ fn static_routes_and_equal_cost_groups() {
     assert!(matches!(scene.at(hops[0]), Adjacency::Unresolved { interface: LAN }));
     let peers = [("dm", "203.0.113.2"), ("branch", "203.0.113.7")];
     let peers = peers
-        .map(|(tunnel, nbma)| find(&scene, AdjacencyKey::Peer(scene.tunnel(tunnel), ip(nbma))));
+        .map(|(tunnel, nbma)| find(&scene, AdjacencyKey::Peer(scene.tunnel(tunnel), path(nbma))));
     assert_eq!(members(&scene, "10.3.1.1"), peers);
 
     scene.neighbors.insert((LAN, ip("10.1.0.77")), mac(77));

@@ -185,7 +185,7 @@ proptest! {
             let counts = |tables: &Tables| {
                 let TunnelMatch::Peer(_, peer) = tables.tunnels.find(
                     HUB.into(),
-                    SPOKE.into(),
+                    IpAddr::V4(SPOKE).into(),
                     (case.flags & 0x20 != 0).then_some(case.key),
                 ) else {
                     unreachable!("it was decapsulated")

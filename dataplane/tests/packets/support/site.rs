@@ -334,6 +334,7 @@ impl Site {
             spi: spi(peer, self.number),
             local: nbma(self.number, self.link.underlay_v6).into(),
             remote: nbma(peer, self.link.underlay_v6).into(),
+            peer_port: 0,
             udp: esp.udp,
             mode: esp.mode,
             esn: esp.esn,

@@ -8,6 +8,7 @@ fn bindings_shortcuts_servers_and_messages() {
         tunnel: "dmvpn".into(),
         protocol: ip("10.255.0.9"),
         nbma: ip("203.0.113.9"),
+        nbma_port: None,
         claimed: Some(ip("192.168.1.2")),
         kind: NhrpKind::Registered,
         expires_seconds: Some(75),
@@ -32,6 +33,7 @@ dmvpn   10.255.0.9  203.0.113.9  192.168.1.2  registered   1m 15s
         prefix: "10.12.0.0/24".into(),
         via: ip("10.255.0.12"),
         nbma: ip("203.0.113.12"),
+        nbma_port: None,
         expires_seconds: 540,
     };
     shows(
