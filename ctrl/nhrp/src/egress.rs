@@ -5,8 +5,12 @@
 //! egress > hub .. asker   Resolution Reply    prefix of our route to it, our addresses
 //! ```
 //!
-//! The answer goes back on the way that the question came, as there is surely a way. It is
-//! remembered: when the route changes the asker is told by a Purge Request.
+//! The answer goes back on the way that the question came, as there is surely a way; but direct if
+//! there is a NAT before us. It lets in only what comes from where we sent something to, so that an
+//! answer by the hub would lead the asker to a closed door. An answer that comes direct opens it,
+//! and one that does not arrive leaves packets with the hub.
+//!
+//! Answers are remembered: when the route changes the asker is told by a Purge Request.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -94,11 +98,13 @@ impl Nhrp {
             self.answers.0.insert((prefix, asker), until, answer);
         }
         let nbma = outside_of(packet, asker).unwrap_or(header.src_nbma);
-        if self.config.is_host(nbma) && nbma != self.config.nbma {
+        let is_peer = self.config.is_host(nbma) && nbma != self.config.nbma;
+        if is_peer {
             out.push(Action::Expect { nbma });
         }
         let outside = self.outside(own);
-        self.answer((from, packet), (Kind::ResolutionReply, own), &[cie], outside, out);
+        let to = if is_peer && outside.is_some() { nbma } else { from };
+        self.answer((to, packet), (Kind::ResolutionReply, own), &[cie], outside, out);
         Ok(())
     }
 

@@ -329,3 +329,25 @@ fn an_egress_behind_a_nat() {
     assert_eq!((nat.nbma, nat.protocol), (Some(ip("203.0.113.9")), Some(ip("10.255.0.12"))));
     assert_eq!(view(&passed).header().hop_count, 63);
 }
+
+/// hub > spoke behind a NAT: a question; its answer opens the NAT to who asked.
+#[test]
+fn an_answer_from_behind_a_nat_goes_direct() {
+    let (mut spoke, mut hub) = (Site::new(spoke()), Site::new(hub()));
+    spoke.routes.0 = vec![("192.168.1.0/24", Via::Local)];
+    spoke.poll();
+    hub.receive("203.0.113.9", &spoke.sent_one("10.0.0.1"));
+    spoke.receive("10.0.0.1", &hub.sent_one("203.0.113.9"));
+    let mut question = Request::registration("10.255.0.12", "10.0.0.12");
+    question.header.kind = Kind::ResolutionRequest;
+    question.header.dst_protocol = ip("192.168.1.7");
+    spoke.receive("10.0.0.1", &question.octets());
+    let answer = spoke.sent_one("10.0.0.12");
+    let nat = view(&answer).extension(Tag::NAT).unwrap().cies().next().unwrap();
+    assert_eq!((nat.nbma, nat.protocol), (Some(ip("203.0.113.9")), Some(ip("10.255.0.11"))));
+    assert!(spoke.actions.contains(&Action::Expect { nbma: ip("10.0.0.12") }));
+    // What cannot be where it says gets its answer by the hub.
+    question.header.src_nbma = ip("224.0.0.5");
+    spoke.receive("10.0.0.1", &question.octets());
+    spoke.sent_one("10.0.0.1");
+}
