@@ -3,6 +3,8 @@
 //! A slot numbers an SA in all tables and on all cores. It is used again only a while after its
 //! SA is gone: packets that still carry it have left by then.
 
+mod entry;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
@@ -12,15 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aead::{Backend, Key, KeyError};
-use dataplane::counters::SaCounters;
 use dataplane::engine::stage::SaCommand;
-use dataplane::replay::ReplayWindow;
-use dataplane::tables::sa::{InboundSa, Lifetime, OutboundSa, SaMode};
 use dataplane::tables::{DeviceKey, Policy};
 use dpdk::crypto::{self, CryptoDevice};
 use nhrp::Path;
 
-use crate::config::{AntiReplay, Config, Direction, EspMode, ManualSa, Profile, ProfileId, Spi};
+use crate::config::{AntiReplay, Config, Direction, ManualSa, Profile, ProfileId, Spi};
+
+pub use entry::Entry;
 
 /// How long a slot rests before another SA gets it.
 const SLOT_REST: Duration = Duration::from_secs(5);
@@ -33,123 +34,6 @@ type Peer = (ProfileId, Path);
 type Named = (ProfileId, IpAddr, Option<NonZeroU16>);
 /// Address and UDP port of a peer behind a NAT.
 type Endpoint = (IpAddr, u16);
-
-/// One SA.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its number.
-    pub slot: u32,
-    /// Its peer, as tunnels know it: the first of an address by the address alone, which is how
-    /// configurations name it; any other, behind the same NAT, by its UDP port as well.
-    pub path: Path,
-    /// What it was made of; the key in it prints nothing.
-    pub manual: ManualSa,
-    /// The profile as it was when the SA was made.
-    pub profile: Profile,
-    /// When it was made.
-    pub installed: Instant,
-    /// What the cores count.
-    pub counters: Arc<SaCounters>,
-    /// A core has said that its lifetime is over.
-    pub expired: bool,
-    /// Where the peer behind a NAT was last seen: address and UDP port.
-    pub endpoint: Option<Endpoint>,
-    /// Came over the control socket: it stays at a reload, as long as its profile does.
-    pub added: bool,
-    key: Key,
-    /// Kept here as well, so that the device's memory of it is wiped on this thread.
-    device_key: Option<DeviceKey>,
-    iv_offset: u64,
-    expires_tsc: u64,
-}
-
-impl Entry {
-    /// Where packets of an outbound SA go, and from and to which UDP ports.
-    pub fn udp_ports(&self) -> Option<(u16, u16)> {
-        let udp = self.manual.udp_encap?;
-        let seen = self.endpoint.map(|(_, port)| port);
-        Some((udp.local_port.get(), seen.unwrap_or(udp.remote_port.get())))
-    }
-
-    /// The address that its peer is at.
-    pub fn peer_address(&self) -> IpAddr {
-        self.endpoint.map_or(self.manual.remote, |(address, _)| address)
-    }
-
-    /// Whether the crypto device does its work.
-    pub fn uses_device(&self) -> bool {
-        self.device_key.is_some()
-    }
-
-    fn peer(&self) -> Peer {
-        (self.manual.profile, self.path)
-    }
-
-    fn mode(&self) -> SaMode {
-        match self.profile.mode {
-            EspMode::Transport => SaMode::Transport,
-            EspMode::Tunnel => SaMode::Tunnel,
-        }
-    }
-
-    fn lifetime(&self) -> Lifetime {
-        Lifetime {
-            packets: self.profile.lifetime.packets.map_or(0, |n| n.get()),
-            octets: self.profile.lifetime.octets.map_or(0, |n| n.get()),
-            tsc: self.expires_tsc,
-        }
-    }
-
-    /// Whether sequence numbers are extended, and the window in packets; 0: replays are accepted.
-    pub fn replay(&self) -> (bool, u32) {
-        match self.profile.replay {
-            AntiReplay::Extended(window) => (true, window.packets()),
-            AntiReplay::Short(window) => (false, window.map_or(0, |w| w.packets())),
-        }
-    }
-
-    fn window(&self) -> ReplayWindow {
-        let (esn, size) = self.replay();
-        // The configuration admits only sizes that there are; 0 has no window.
-        ReplayWindow::new(size, esn).unwrap_or_else(|_| ReplayWindow::off())
-    }
-
-    /// As the cores see it, outbound.
-    pub fn outbound(&self) -> Arc<OutboundSa> {
-        Arc::new(OutboundSa {
-            slot: self.slot,
-            spi: self.manual.spi.value(),
-            esn: self.replay().0,
-            iv_offset: self.iv_offset,
-            key: self.key.clone(),
-            device_key: self.device_key.clone(),
-            lifetime: self.lifetime(),
-            counters: self.counters.clone(),
-        })
-    }
-
-    /// As the cores see it, inbound. `selectors` are those of the policies that it serves.
-    pub fn inbound(&self, allows_gre: bool, selectors: Policy) -> Arc<InboundSa> {
-        Arc::new(InboundSa {
-            slot: self.slot,
-            spi: self.manual.spi.value(),
-            local: self.manual.local.into(),
-            remote: self.path.nbma.into(),
-            peer_port: self.path.port.map_or(0, NonZeroU16::get),
-            udp: self.manual.udp_encap.is_some(),
-            mode: self.mode(),
-            esn: self.replay().0,
-            window: self.window(),
-            profile: self.manual.profile.0,
-            allows_gre,
-            selectors,
-            key: self.key.clone(),
-            device_key: self.device_key.clone(),
-            lifetime: self.lifetime(),
-            counters: self.counters.clone(),
-        })
-    }
-}
 
 /// What a change of the SAs asks of the cores, before new tables are published and after.
 #[derive(Debug, Default)]

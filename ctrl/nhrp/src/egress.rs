@@ -103,7 +103,8 @@ impl Nhrp {
             out.push(Action::Expect { nbma });
         }
         let outside = self.outside(own);
-        let to = if is_peer && outside.is_some() { nbma } else { from };
+        let direct = overlay.path_to(nbma).filter(|_| is_peer && outside.is_some());
+        let to = direct.unwrap_or(from);
         self.answer((to, packet), (Kind::ResolutionReply, own), &[cie], outside, out);
         Ok(())
     }

@@ -111,8 +111,8 @@ impl Nhrp {
     }
 
     /// The way to a peer works, or does not any more: with protection, whether there is an SA.
-    /// Servers whose way came up are registered with at once, and shortcuts are used that waited for
-    /// it.
+    /// Servers whose way came up are registered with at once, and shortcuts are used that waited
+    /// for it.
     pub fn peer_state(&mut self, now: Instant, peer: Path, up: bool, out: &mut Vec<Action>) {
         if !up {
             self.reachable.remove(&peer);
