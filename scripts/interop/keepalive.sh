@@ -94,18 +94,13 @@ unreachable() {
     [ "$detail" = "10.1.0.1: Destination Net Unreachable" ]
 }
 
-kill_b() {
-    local pid
-    net_alive b && kill -KILL "$pid" && net_wait b 2 && net_stop b
-}
-
 two_gateways() {
     network
     step "the gateways start" pair_start || return 1
     traffic_reach a-host 10.2.0.10
     step "a's tunnel is up" up a 3
     step "two next hops share $flows flows" shared_by tunnel line
-    step "b is killed" kill_b
+    step "b is killed" gateway_kill b
     step "show tunnels says so, and why" down_by_keepalive a 5
     step "the route with two next hops: one down" route_state 10.77.0.0/24 "down resolved"
     step "all flows pass by the one that is left" shared_by line

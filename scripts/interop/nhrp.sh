@@ -49,22 +49,15 @@ server_is() {
 all_start() { dmvpn_start && within 5 both_registered; }
 both_registered() { is_registered spoke1 && is_registered spoke2; }
 
-# The spoke is gone without a word.
-dies() {
-    local pid
-    net_alive "$1" && kill -KILL "$pid" && net_wait "$1" 2 && net_stop "$1"
-    # Its last threads may hold the control socket a little longer.
-    sleep 0.3
-}
 leaves() { net_stop "$1"; }
 cleared() {
     detail=$(gateway_ctl hub clear nhrp) || return 1
     [ "$detail" = "cleared: 2" ] && is_gone spoke1 && within "$holdtime" both_registered
 }
 left() { leaves spoke2 && within 1 is_gone spoke2; }
-forgotten() { dies spoke1 && within $((holdtime + 2)) is_gone spoke1; }
+forgotten() { gateway_kill spoke1 && within $((holdtime + 2)) is_gone spoke1; }
 hub_anew() {
-    dies hub && gateway_start hub hub && within $((holdtime + 2)) both_registered
+    gateway_kill hub && gateway_start hub hub && within $((holdtime + 2)) both_registered
 }
 returns() { gateway_start "$1" "$1" && within 5 is_registered "$1"; }
 

@@ -89,8 +89,7 @@ timed_out() {
 
 # b's counter starts at 1 again, under the keys of before: for a these are replays.
 restarted() {
-    local pid
-    net_alive b && kill -KILL "$pid" && net_wait b 2 && net_stop b
+    gateway_kill b || return 1
     ! in_ns a-host ping -n -q -c 10 -i 0.02 -W 0.5 10.2.0.10 || return 1
     gateway_start b b
 }

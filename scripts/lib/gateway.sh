@@ -5,6 +5,7 @@
 #                               already names a binary
 #   gateway_write NAME          writes the configuration on standard input to its private file
 #   gateway_start NAME NS       starts it and waits until it answers
+#   gateway_kill NAME           ends it without a word, as a crash does
 #   gateway_ctl NAME COMMAND... asks it: "gateway_ctl hub show peers"
 #   gateway_drops NAME REASON   packets that it has dropped for a reason
 #   gateway_deaths              says which gateways have ended by themselves, and their last words
@@ -43,6 +44,13 @@ gateway_start() {
     detail="the gateway $1 did not start"
     tail -n 20 "$(net_log "$1")"
     return 1
+}
+
+gateway_kill() {
+    local pid
+    net_alive "$1" && kill -KILL "$pid" && net_wait "$1" 2 && net_stop "$1" || return 1
+    # Its last threads may hold the control socket a little longer.
+    sleep 0.3
 }
 
 # Answers, or has ended, so that waiting is of no use.
