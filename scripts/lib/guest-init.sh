@@ -44,6 +44,9 @@ new_root() {
 agent() {
     cd /
     umount -l /before
+    # What the kernel would load by itself it would load without GLIBC_TUNABLES.
+    modprobe -a ip_gre iptable_filter iptable_nat iptable_raw xt_MASQUERADE xt_hashlimit xt_NFLOG \
+        nfnetlink_log
     sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 \
         net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
     ip link set lo up
