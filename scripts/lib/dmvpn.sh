@@ -7,7 +7,8 @@
 #            tunnel 10.255.0.0/24               |     LAN 10.12.0.0/24
 #                                               |
 #                        NAT 203.0.113.13 ------+     if dmvpn_gateways has spoke3
-#                          `--- spoke3 192.168.77.13, LAN 10.13.0.0/24
+#                          `--- spoke3 192.168.77.13, LAN 10.13.0.0/24; and spoke2, after
+#                               dmvpn_hide spoke2
 #
 #   dmvpn_net          namespaces, links, hosts
 #   dmvpn_configure    keys and configurations
@@ -28,38 +29,53 @@ declare -A inet=([hub]=198.51.100.254 [spoke1]=203.0.113.254 [spoke2]=203.0.113.
 declare -A tunnel=([hub]=10.255.0.1 [spoke1]=10.255.0.11 [spoke2]=10.255.0.12)
 declare -A lan=([hub]=10.1.0 [spoke1]=10.11.0 [spoke2]=10.12.0)
 nbma[spoke3]=192.168.77.13 inet[spoke3]=192.168.77.1 tunnel[spoke3]=10.255.0.13 lan[spoke3]=10.13.0
-# Where others see a gateway: the NAT before it, which has one port for all that it sends.
+# Where others see a gateway: the NAT before it.
 declare -A outside=([spoke3]=203.0.113.13)
+# The UDP port that the NAT sends from, or a range.
 dmvpn_nat_port=62000
 # SPI of the SA from one gateway to another: "FROM-TO".
 declare -A spi=()
 dmvpn_last_spi=0x1000
 
 dmvpn_net() {
-    local gateway before
+    local gateway before inside=() spokes=()
     net_ns inet
     in_ns inet sysctl -qw net.ipv4.ip_forward=1
     for gateway in "${dmvpn_gateways[@]}"; do
         before=inet
-        [ -z "${outside[$gateway]-}" ] || { before=nat && net_ns nat; }
+        if [ -n "${outside[$gateway]-}" ]; then
+            before=nat
+            [ ${#inside[@]} != 0 ] || net_ns nat
+            inside+=("to-$gateway")
+        elif [ "$gateway" != hub ]; then
+            spokes+=("to-$gateway")
+        fi
         net_ns "$gateway" "$gateway-host"
         net_link "$before" "to-$gateway" "$gateway" wan0
         net_link "$gateway" lan0 "$gateway-host" eth0
         net_host "$gateway-host" eth0 "${lan[$gateway]}.10/24" "${lan[$gateway]}.1"
     done
     net_bridge inet br-hub to-hub
-    net_bridge inet br-spokes to-spoke1 to-spoke2
+    net_bridge inet br-spokes "${spokes[@]}"
     net_addr inet br-hub "${inet[hub]}/24"
     net_addr inet br-spokes "${inet[spoke1]}/24"
-    [ "${before-}" != nat ] || dmvpn_nat spoke3
+    [ ${#inside[@]} = 0 ] || dmvpn_nat "${inside[@]}"
+}
+
+# Puts a spoke behind the NAT of spoke 3.
+dmvpn_hide() {
+    nbma[$1]=${nbma[spoke3]%.*}.${nbma[$1]##*.}
+    inet[$1]=${inet[spoke3]}
+    outside[$1]=${outside[spoke3]}
 }
 
 # What comes from outside unasked is dropped in silence, or it would count as a connection.
 dmvpn_nat() {
     net_link inet to-nat nat out
     in_ns inet ip link set to-nat master br-spokes
-    net_addr nat "to-$1" "${inet[$1]}/24"
-    net_host nat out "${outside[$1]}/24" "${inet[spoke1]}"
+    net_bridge nat inside "$@"
+    net_addr nat inside "${inet[spoke3]}/24"
+    net_host nat out "${outside[spoke3]}/24" "${inet[spoke1]}"
     in_ns nat sysctl -qw net.ipv4.ip_forward=1
     in_ns nat nft -f - <<NFT || die "the kernel has no NAT"
 table ip nat {
@@ -160,12 +176,17 @@ dmvpn_config() {
     for peer in "${dmvpn_gateways[@]}"; do
         [ "$peer" != "$self" ] || continue
         udp=
-        [ -z "${outside[$self]-}${outside[$peer]-}" ] || udp='udp_encap = true'
+        [ -z "${outside[$self]-}${outside[$peer]-}" ] || udp="udp_encap = $(dmvpn_udp "$peer")"
         conf_sa corp out "$(dmvpn_seen "$peer")" "${spi[$self-$peer]}" "$self-$peer.key" "$udp"
         conf_sa corp in "$(dmvpn_seen "$peer")" "${spi[$peer-$self]}" "$peer-$self.key" "$udp"
     done
     "dmvpn_routes_$dmvpn_peers" "$self"
     printf '\n[[multicast]]\ngroups = ["239.0.0.0/8"]\ninterfaces = ["lan", "dmvpn"]\n'
+}
+
+# A number in place of the port that a NAT may give to a peer: it tells peers of one NAT apart.
+dmvpn_udp() {
+    case $1 in spoke2) echo '{ remote_port = 4502 }' ;; *) echo true ;; esac
 }
 
 # Each gateway knows where the others are, and what is behind them.

@@ -89,7 +89,7 @@ pub struct StaticMap {
 }
 
 /// NHRP on a tunnel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Our addresses in the tunnel, with its networks. Servers are registered with by the first of
     /// their family.

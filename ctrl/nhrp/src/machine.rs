@@ -73,7 +73,8 @@ impl Nhrp {
     }
 
     /// Another configuration. Registrations with us go on, and so do ours with servers that stay
-    /// the same; shortcuts end, and are asked for again when there is traffic.
+    /// the same; shortcuts end, and are asked for again when there is traffic. The same one changes
+    /// nothing.
     ///
     /// # Errors
     /// See [`ConfigError`]; then nothing has changed.
@@ -84,6 +85,9 @@ impl Nhrp {
         out: &mut Vec<Action>,
     ) -> Result<(), ConfigError> {
         config.check()?;
+        if config == self.config {
+            return Ok(());
+        }
         self.leave_servers(&config, out);
         self.config = config;
         self.configured(now, out);
