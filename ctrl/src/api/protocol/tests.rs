@@ -1,8 +1,13 @@
+use std::num::NonZeroU16;
+
+use aead::Algorithm;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::key::KeyHex;
+use crate::api::report::Direction;
 
 pub(crate) fn key() -> impl Strategy<Value = KeyHex> {
     vec(any::<u8>(), 1..40).prop_map(|octets| KeyHex::from_octets(&octets))
