@@ -1,7 +1,7 @@
-//! How often: a rate limit of one thing, and one of many destinations in bounded memory.
+//! How often: a rate limit of one thing, and one of many addresses in bounded memory.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// A rate limit with a burst: one event per `interval` in the long run, `burst` at once.
@@ -34,16 +34,16 @@ impl Rate {
     }
 }
 
-/// How much ICMP may be sent.
+/// How much of something there may be: ICMP, or events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time between two packets to one destination, in the long run.
-    pub destination_interval: Duration,
-    /// Packets to one destination at once.
-    pub destination_burst: u32,
-    /// Time between two packets to anyone, in the long run.
+    /// Time between two for one address, in the long run.
+    pub address_interval: Duration,
+    /// So many for one address at once.
+    pub address_burst: u32,
+    /// Time between two for anyone, in the long run.
     pub total_interval: Duration,
-    /// Packets to anyone at once.
+    /// So many for anyone at once.
     pub total_burst: u32,
 }
 
@@ -51,26 +51,26 @@ impl Limits {
     /// Errors: ten a second to one destination is three parallel traceroutes; a thousand in all
     /// stays below what a 10 Mbit/s spoke carries (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
     pub const ERRORS: Self = Self {
-        destination_interval: Duration::from_millis(100),
-        destination_burst: 10,
+        address_interval: Duration::from_millis(100),
+        address_burst: 10,
         total_interval: Duration::from_millis(1),
         total_burst: 100,
     };
     /// Echo replies: monitoring pings often and in bursts, but an echo flood must not take the
     /// control thread's time from IKE and NHRP.
     pub const ECHO: Self = Self {
-        destination_interval: Duration::from_millis(5),
-        destination_burst: 200,
+        address_interval: Duration::from_millis(5),
+        address_burst: 200,
         total_interval: Duration::from_micros(500),
         total_burst: 1000,
     };
 }
 
-/// Slots of a [`Limiter`], each of some tens of octets. Destinations that share one share its rate:
-/// that only ever sends less, and there is nothing that a flood of addresses could fill or evict.
+/// Slots of a [`Limiter`], each of some tens of octets. Addresses that share one share its rate:
+/// that only ever allows less, and there is nothing that a flood of addresses could fill or evict.
 const SLOTS: usize = 1024;
 
-/// A rate limit per destination and for all of them, in fixed memory.
+/// A rate limit per address and for all of them, in fixed memory.
 #[derive(Debug)]
 pub struct Limiter {
     slots: Box<[Rate]>,
@@ -83,7 +83,7 @@ impl Limiter {
     /// addresses that share a slot with a victim.
     #[must_use]
     pub fn new(limits: Limits, seed: u64) -> Self {
-        let slot = Rate::new(limits.destination_interval, limits.destination_burst);
+        let slot = Rate::new(limits.address_interval, limits.address_burst);
         let total = Rate::new(limits.total_interval, limits.total_burst);
         Self { slots: vec![slot; SLOTS].into_boxed_slice(), total, seed }
     }
@@ -93,8 +93,17 @@ impl Limiter {
     ///
     /// A destination that is over its own rate costs the others nothing.
     pub fn allow(&mut self, now: Instant, destination: IpAddr) -> bool {
-        let slot = self.slot(destination);
-        // Decided on a copy, so that a packet which the total refuses is not charged either.
+        let host = match destination {
+            IpAddr::V4(_) => destination,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        };
+        self.allow_exact(now, host)
+    }
+
+    /// The same for what is not a host: each IPv6 address is one of its own.
+    pub fn allow_exact(&mut self, now: Instant, address: IpAddr) -> bool {
+        let slot = self.slot(address);
+        // Decided on a copy, so that one which the total refuses is not charged either.
         let mut own = self.slots[slot].clone();
         let allowed = own.allow(now) && self.total.allow(now);
         if allowed {
@@ -103,13 +112,9 @@ impl Limiter {
         allowed
     }
 
-    fn slot(&self, destination: IpAddr) -> usize {
+    fn slot(&self, address: IpAddr) -> usize {
         let mut hasher = DefaultHasher::new();
-        self.seed.hash(&mut hasher);
-        match destination {
-            IpAddr::V4(v4) => v4.to_bits().hash(&mut hasher),
-            IpAddr::V6(v6) => (v6.to_bits() >> 64).hash(&mut hasher),
-        }
+        (self.seed, address).hash(&mut hasher);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
         let hash = hasher.finish() as usize;
         hash % SLOTS
@@ -120,7 +125,6 @@ impl Limiter {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::Ipv6Addr;
 
     fn millis(count: u64) -> Duration {
         Duration::from_millis(count)
