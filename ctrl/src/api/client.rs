@@ -14,6 +14,7 @@ use super::protocol::{
     Command, Failure, Outcome, REQUEST_OCTETS_MAX, RESPONSE_OCTETS_MAX, Reply, Request, Response,
     VERSION,
 };
+use super::report::Events;
 
 /// A connection to a gateway.
 #[derive(Debug)]
@@ -118,6 +119,17 @@ impl Client {
         self.read(&line, request.id)
     }
 
+    /// What has happened after the event of this serial number; if `wait`, perhaps not at once.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn events(&mut self, after: Option<u64>, wait: bool) -> Result<Events, ClientError> {
+        match self.ask(Command::Events { after, wait })? {
+            Reply::Events(events) => Ok(events),
+            _ => Err(self.not_an_answer("it answers what was not asked")),
+        }
+    }
+
     fn send(&mut self, request: &Request) -> io::Result<()> {
         // Room for everything at once: a vector that grows leaves copies of keys behind.
         let mut line = Zeroizing::new(Vec::with_capacity(REQUEST_OCTETS_MAX));
@@ -153,15 +165,13 @@ impl Client {
     }
 
     fn read(&self, line: &[u8], id: u64) -> Result<Reply, ClientError> {
-        let path = || self.path.clone();
-        let not_an_answer = |why: String| ClientError::NotAnAnswer { path: path(), why };
         if !line.ends_with(b"\n") {
-            return Err(ClientError::Closed { path: path() });
+            return Err(ClientError::Closed { path: self.path.clone() });
         }
         let response: Response =
-            serde_json::from_slice(line).map_err(|error| not_an_answer(error.to_string()))?;
+            serde_json::from_slice(line).map_err(|error| self.not_an_answer(error.to_string()))?;
         if response.version != VERSION {
-            return Err(not_an_answer(format!("it speaks version {}", response.version)));
+            return Err(self.not_an_answer(format!("it speaks version {}", response.version)));
         }
         match response.outcome {
             // What goes wrong before a request is read has no id.
@@ -169,8 +179,12 @@ impl Client {
                 Err(failure.into())
             }
             Outcome::Ok(reply) if response.id == Some(id) => Ok(reply),
-            _ => Err(not_an_answer("it answers what was not asked".to_owned())),
+            _ => Err(self.not_an_answer("it answers what was not asked")),
         }
+    }
+
+    fn not_an_answer(&self, why: impl Into<String>) -> ClientError {
+        ClientError::NotAnAnswer { path: self.path.clone(), why: why.into() }
     }
 }
 

@@ -19,7 +19,8 @@
 //!
 //! A request that is wrong gets an error and the connection stays. It ends after an error of code
 //! `forbidden`, `too_many_clients` or `too_long`, when the client ends it, and after
-//! [`IDLE_MAX`] without a request.
+//! [`IDLE_MAX`] without a request. A client that follows events may take longer: it has a place of
+//! [`FOLLOWERS_MAX`].
 
 mod sa;
 
@@ -29,8 +30,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::report::{
-    Core, Drop, Neighbor, NhrpBinding, NhrpServer, NhrpShortcut, NhrpTraffic, Peer, Port, Route,
-    Sa, Stage, Topology, Tunnel,
+    Core, Drop, Events, Neighbor, NhrpBinding, NhrpServer, NhrpShortcut, NhrpTraffic, Peer, Port,
+    Route, Sa, Stage, Topology, Tunnel,
 };
 
 pub use sa::{SaAdd, SaDelete, UdpPorts};
@@ -46,6 +47,10 @@ pub const CLIENTS_MAX: usize = 16;
 /// For a client to send its next request, and to take its response. Well beyond what either takes
 /// on one machine, and short enough that a client that hangs gives its place back.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Clients that follow events at once: half of the places, so that others are left for commands.
+pub const FOLLOWERS_MAX: usize = CLIENTS_MAX / 2;
+/// How long an answer waits for an event. Shorter than clients wait for an answer, which is 30 s.
+pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Characters of what a client sent that an error repeats.
 const ECHO_CHARS_MAX: usize = 200;
 
@@ -58,6 +63,16 @@ pub enum Command {
     Ping {},
     /// A report. Answered by the reply of the same name.
     Show(Show),
+    /// What has happened. Answered by [`Reply::Events`].
+    Events {
+        /// Only what is newer than the event of this serial number; absent: all that is kept. One
+        /// that the gateway has not come to is of a gateway before it, and like none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
+        /// If there is nothing, answer when something happens, or after [`EVENTS_WAIT_MAX`].
+        #[serde(default)]
+        wait: bool,
+    },
     /// Forget or reset something. Answered by [`Reply::Cleared`].
     Clear(Clear),
     /// Read the configuration again and apply what differs. Answered by [`Reply::Reloaded`], or by
@@ -75,7 +90,8 @@ pub enum Command {
 
 impl Command {
     /// The names of all commands, as requests have them.
-    pub const NAMES: [&str; 6] = ["ping", "show", "clear", "reload", "sa_add", "sa_delete"];
+    pub const NAMES: [&str; 7] =
+        ["ping", "show", "events", "clear", "reload", "sa_add", "sa_delete"];
 }
 
 /// What to report on: `{"what":"ports"}`.
@@ -315,6 +331,8 @@ pub enum Reply {
     NhrpServers(Vec<NhrpServer>),
     /// Of `show`.
     NhrpTraffic(Vec<NhrpTraffic>),
+    /// Of `events`.
+    Events(Events),
     /// Of `clear`.
     Cleared {
         /// Entries that were forgotten, or counters that were reset.
@@ -395,7 +413,7 @@ pub enum ErrorCode {
     InvalidArguments,
     /// The request, or the response to it, is too long.
     TooLong,
-    /// All places are taken.
+    /// All places are taken, or all of those that follow events.
     TooManyClients,
     /// The peer is neither root nor the user that the gateway runs as.
     Forbidden,

@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::events::Selection;
 use super::execute::{ClientCommand, Order};
 use super::{Command, Keygen};
 use crate::api::protocol::{self, Clear, SaDelete, Show};
@@ -38,6 +39,14 @@ Example, one direction, here and then at the peer 198.51.100.2:
       --key-file site.key
   greyhound sa add --profile corp --direction in --remote 198.51.100.1 --spi 0x1001 \\
       --key-file site.key";
+
+const EVENTS_HELP: &str = "\
+Times are UTC, as in the log. With --follow the exit code is 3 once the gateway has ended, and 0 if
+nobody reads on.
+
+Examples:
+  greyhound events -n 20
+  greyhound events -f --json | jq -c 'select(.kind | startswith(\"nhrp_server\"))'";
 
 /// DMVPN gateway: GRE and mGRE tunnels under IPsec, forwarded by DPDK
 #[derive(Debug, Parser)]
@@ -73,6 +82,15 @@ enum Verb {
         json: bool,
         #[command(subcommand)]
         what: What,
+    },
+    /// Show what has happened: peers, links, tunnels, SAs, reloads
+    #[command(after_help = EVENTS_HELP)]
+    Events {
+        /// Print JSON for programs, one object a line; docs/control-socket.md describes it
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        selection: Selection,
     },
     /// Forget or reset something; what is configured stays
     Clear {
@@ -277,6 +295,7 @@ where
         }
         Verb::Ping => (Order::Send(protocol::Command::Ping {}), false),
         Verb::Show { json, what } => (Order::Send(protocol::Command::Show(what.into())), json),
+        Verb::Events { json, selection } => (Order::Events(selection), json),
         Verb::Clear { what } => (Order::Send(protocol::Command::Clear(what.into())), false),
         Verb::Reload { file } => (Order::Reload { file }, false),
         Verb::Sa { verb: SaVerb::Add(addition) } => (Order::SaAdd(addition), false),

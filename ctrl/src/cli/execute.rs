@@ -10,8 +10,9 @@ use aead::Algorithm;
 use thiserror::Error;
 
 use super::args::SaAddition;
+use super::events::Selection;
 use super::socket::{SocketError, only_socket};
-use super::{Exit, render};
+use super::{Exit, events, render};
 use crate::api::protocol::{Command, ErrorCode, Failure, Reply, SaAdd, UdpPorts};
 use crate::api::{Client, ClientError, KeyHex};
 use crate::config::{KeyMaterial, PrivateFileError, read_key_file};
@@ -42,6 +43,8 @@ pub(super) enum Order {
     Reload { file: Option<String> },
     /// The key is read.
     SaAdd(SaAddition),
+    /// Nothing, but it may take several.
+    Events(Selection),
 }
 
 /// Gives the command to the gateway and prints what comes of it: the reply on standard output,
@@ -67,41 +70,49 @@ pub(super) fn execute(
     time_out: Duration,
     output: &mut impl Write,
 ) -> Result<(), ExecuteError> {
-    let ClientCommand { socket, order, json } = command;
-    let command = prepare(order)?;
-    let socket = match socket {
-        Some(socket) => socket,
-        None => only_socket(folder)?,
-    };
-    let reply = Client::connect(&socket, time_out)?.ask(command)?;
-    match print(&reply, json, output) {
+    match perform(command, folder, time_out, output) {
         // As for `greyhound show peers | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(ExecuteError::Output),
+        Err(ExecuteError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
+}
+
+fn perform(
+    command: ClientCommand,
+    folder: &Path,
+    time_out: Duration,
+    output: &mut impl Write,
+) -> Result<(), ExecuteError> {
+    let ClientCommand { socket, order, json } = command;
+    let connect = || {
+        let socket = socket.map_or_else(|| only_socket(folder), Ok)?;
+        Ok::<_, ExecuteError>(Client::connect(&socket, time_out)?)
+    };
+    let mut print = |reply: &Reply| print(reply, json, output);
+    let command = match order {
+        Order::Events(selection) => return events::run(&mut connect()?, selection, print),
+        Order::Send(command) => command,
+        Order::Reload { file } => Command::Reload { path: file.map(absolute).transpose()? },
+        Order::SaAdd(addition) => Command::SaAdd(sa_to_add(addition)?),
+    };
+    let reply = connect()?.ask(command)?;
+    print(&reply).map_err(ExecuteError::Output)
 }
 
 fn print(reply: &Reply, json: bool, output: &mut impl Write) -> io::Result<()> {
     if json {
         render::json(reply, output)?;
-        writeln!(output)?;
     } else {
         write!(output, "{}", render::text(reply))?;
     }
     output.flush()
 }
 
-fn prepare(order: Order) -> Result<Command, ExecuteError> {
-    match order {
-        Order::Send(command) => Ok(command),
-        Order::Reload { file } => Ok(Command::Reload { path: file.map(absolute).transpose()? }),
-        Order::SaAdd(addition) => {
-            let key = read_key(&addition.key_file, addition.esp)?;
-            let SaAddition { profile, direction, remote, local, spi, esp, udp_port, .. } = addition;
-            let udp = udp_port.map(|remote| UdpPorts { local: NAT_T_PORT, remote });
-            Ok(Command::SaAdd(SaAdd { profile, direction, remote, local, spi, key, esp, udp }))
-        }
-    }
+fn sa_to_add(addition: SaAddition) -> Result<SaAdd, ExecuteError> {
+    let key = read_key(&addition.key_file, addition.esp)?;
+    let SaAddition { profile, direction, remote, local, spi, esp, udp_port, .. } = addition;
+    let udp = udp_port.map(|remote| UdpPorts { local: NAT_T_PORT, remote });
+    Ok(SaAdd { profile, direction, remote, local, spi, key, esp, udp })
 }
 
 fn absolute(file: String) -> Result<String, ExecuteError> {
@@ -140,6 +151,8 @@ pub(super) enum ExecuteError {
     Key { file: PathBuf, complaint: String },
     #[error("cannot find {file}: {error}")]
     Path { file: String, error: io::Error },
+    #[error("the gateway at {path} has ended", path = .path.display())]
+    Ended { path: PathBuf },
     #[error("cannot print the reply: {0}")]
     Output(io::Error),
 }
@@ -155,7 +168,7 @@ impl ExecuteError {
                 ..
             })) => Exit::Usage,
             Self::Client(ClientError::Refused(_)) | Self::Output(_) => Exit::Failed,
-            Self::Client(_) => Exit::NoGateway,
+            Self::Client(_) | Self::Ended { .. } => Exit::NoGateway,
         }
     }
 }

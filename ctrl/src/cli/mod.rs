@@ -3,12 +3,14 @@
 //! ```text
 //! arguments > args (clap) > Command > run, check: the daemon
 //!                                   > Client: execute > api::Client > render > stdout
+//!                                     (events: again and again)
 //!                                   > Keygen: keygen
 //!                                   > Bench: the perf crate
 //! ```
 
 mod args;
 mod bench;
+mod events;
 mod execute;
 mod keygen;
 mod render;

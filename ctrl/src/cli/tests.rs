@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use tempfile::TempDir;
 
 use super::args::parse_from;
+use super::events::Selection;
 use super::execute::{ClientCommand, ExecuteError, Order, execute};
 use super::{Command, Exit, Keygen};
 use crate::api::protocol::{
@@ -78,6 +79,22 @@ fn commands_to_a_gateway() {
 }
 
 #[test]
+fn events_are_chosen() {
+    let cases = [
+        ("events", false, None),
+        ("events -f", true, None),
+        ("events --follow -n 0", true, Some(0)),
+        ("events -n 20", false, Some(20)),
+        ("events --count 20 --json", false, Some(20)),
+    ];
+    for (line, follow, count) in cases {
+        let command = client(line);
+        assert_eq!(command.order, Order::Events(Selection { follow, count }), "{line}");
+        assert_eq!(command.json, line.contains("--json"));
+    }
+}
+
+#[test]
 fn socket_and_json_stand_anywhere() {
     for line in ["--socket /s show ports", "show --socket /s ports", "show ports --socket /s"] {
         let command = client(line);
@@ -126,6 +143,8 @@ fn mistakes_are_usage_errors() {
         ("sa del --direction in --spi 256 --remote hub", ValueValidation),
         ("keygen --esp 3des", InvalidValue),
         ("--socket /s run -c hub.toml", ArgumentConflict),
+        ("events -n -1", UnknownArgument),
+        ("events dmvpn", UnknownArgument),
         ("check hub.toml --socket /s", ArgumentConflict),
         ("keygen --socket /s", ArgumentConflict),
     ];
@@ -199,6 +218,8 @@ fn pong() -> Outcome {
         config: "/etc/hub.toml".into(),
     }))
 }
+
+mod following;
 
 #[test]
 fn prints_what_the_gateway_answers() {
@@ -296,17 +317,21 @@ fn a_gateway_that_hangs_does_not_hang_us() {
     assert!(error.to_string().ends_with("has not answered in 0.05 s"), "{error}");
 }
 
+/// A reader that has seen enough.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    struct Closed;
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     for line in ["show cores", "show cores --json"] {
         let gateway = Gateway::answering(Outcome::Ok(Reply::Cores(Vec::new())));
         let result = execute(client(line), gateway.folder.path(), TIME_OUT, &mut Closed);

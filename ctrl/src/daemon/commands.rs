@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::api::protocol::{
     Clear, Command, ErrorCode, Failure, Outcome, Pong, Reply, SaAdd, SaDelete, Show,
 };
-use crate::api::report;
+use crate::api::report::{self, Event, EventSa};
 use crate::config::{Direction, KeyMaterial, ManualSa, PortId, ProfileId, Role, Spi, UdpEncap};
 use crate::sas::Changes;
 
@@ -18,6 +18,8 @@ impl Gateway {
         let result = match command {
             Command::Ping {} => Ok(Reply::Pong(self.pong(now))),
             Command::Show(what) => Ok(self.show(what, now)),
+            // To wait for them is not for here: see `Followers`.
+            Command::Events { after, .. } => Ok(Reply::Events(self.journal.since(after))),
             Command::Clear(what) => self.clear(what, now),
             Command::Reload { path } => {
                 let path = path.as_deref().map(Path::new);
@@ -119,7 +121,10 @@ impl Gateway {
             .map_err(|error| Failure::new(ErrorCode::Conflict, error.to_string()))?;
         self.sas_changed(Changes { install: vec![install], retire: Vec::new() });
         match self.report_sas(now).pop() {
-            Some(sa) => Ok(Reply::SaAdded(sa)),
+            Some(sa) => {
+                self.note(Event::SaAdded(EventSa::from(&sa)));
+                Ok(Reply::SaAdded(sa))
+            }
             None => Err(Failure::new(ErrorCode::Failed, "the SA is gone again")),
         }
     }
@@ -156,7 +161,15 @@ impl Gateway {
         };
         let retire = self.sas.delete(direction, spi, delete.remote, now);
         self.sas_changed(Changes { install: Vec::new(), retire });
+        self.note(Event::SaDeleted(EventSa::from(&sa)));
         Ok(Reply::SaDeleted(sa))
+    }
+
+    /// Name of the tunnel with an interface index.
+    pub(super) fn tunnel_name(&self, index: u16) -> String {
+        let number = usize::from(index).checked_sub(self.config.ports.len());
+        let tunnel = number.and_then(|number| self.config.tunnels.get(number));
+        tunnel.map_or_else(|| format!("interface {index}"), |tunnel| tunnel.name.clone())
     }
 
     /// Interface index of a port of the configuration.

@@ -16,8 +16,10 @@ use dataplane::engine::topology::StageKind;
 use dataplane::packet::{Flags, Packet};
 use dataplane::tables::Tables;
 use dpdk::Mempool;
+use jiff::Timestamp;
 use wire::{IfAddr, MacAddr, ip6};
 
+use crate::api::report::{self, EventSa};
 use crate::config::{Attachment, Config, TunnelMode};
 use crate::icmp::{Limiter, PathMtu};
 use crate::keepalive::{Endpoints, Keepalive, Responder};
@@ -25,6 +27,7 @@ use crate::neighbor::{InterfaceConfig, Neighbors};
 use crate::policy::{self, Learned, Memory, PortFacts};
 use crate::sas::{AddError, Moment, Sas};
 
+use super::events::Journal;
 use super::nhrp::{Routes, TunnelNhrp};
 use super::ports::AttachedPort;
 use super::publish::Transaction;
@@ -107,6 +110,8 @@ pub(super) struct Gateway {
     pub(super) transaction: Transaction,
     /// Packets that wait for tables with their next hop.
     pub(super) released: VecDeque<Packet>,
+    /// What has happened.
+    pub(super) journal: Journal,
     pub(super) links_checked: Instant,
     pub(super) link_up: HashMap<u16, bool>,
     pub(super) tables: Arc<Tables>,
@@ -193,19 +198,21 @@ impl Gateway {
         match event {
             // Dropped here, not on the core: big tables take long to free, and keys are wiped.
             Event::Retired(_) | Event::RetiredInbound(_) | Event::RetiredOutbound(_) => {}
-            Event::Expired { slot, inbound } => {
-                let direction = if inbound { "inbound" } else { "outbound" };
+            Event::Expired { slot, .. } => {
                 if let Some(entry) = self.sas.by_slot(slot) {
                     entry.expired = true;
-                    let (spi, remote) = (entry.manual.spi.value(), entry.manual.remote);
-                    log::warn!("{direction} SA {spi:#x} of {remote} has expired");
+                    let sa = EventSa::from(&*entry);
+                    self.note(report::Event::SaExpired(sa));
                     self.changed();
                 }
             }
             Event::Redirect(sample) => self.redirect(&sample, now),
             Event::PeerMoved { slot, address, port } => {
-                if self.sas.moved(slot, (address, port)) {
-                    log::info!("peer behind a NAT is at {address} port {port} now");
+                if self.sas.moved(slot, (address, port))
+                    && let Some(entry) = self.sas.by_slot(slot)
+                {
+                    let (spi, remote) = (entry.manual.spi.value(), entry.manual.remote);
+                    self.note(report::Event::SaMoved { spi, remote, address, port });
                     self.changed();
                 }
             }
@@ -217,13 +224,14 @@ impl Gateway {
             let actions = self.neighbors.poll(now);
             self.neighbor_actions(actions, now);
         }
-        if self.path_mtu.poll_timeout().is_some_and(|at| at <= now)
-            && !self.path_mtu.poll(now).is_empty()
-        {
-            self.changed();
+        if self.path_mtu.poll_timeout().is_some_and(|at| at <= now) {
+            for change in self.path_mtu.poll(now) {
+                self.path_mtu_changed(change);
+            }
         }
         self.send_keepalives(now);
         self.poll_nhrp(now);
+        self.journal.poll(now, Timestamp::now());
         if now.duration_since(self.links_checked) >= LINK_INTERVAL {
             self.links_checked = now;
             self.check_links(now);
@@ -236,8 +244,13 @@ impl Gateway {
             let index = u16::try_from(attached.config).unwrap_or(u16::MAX);
             let before = self.link_up.insert(index, link.up);
             if before != Some(link.up) {
-                let name = &self.config.ports[attached.config].name;
-                log::info!("link of {name} is {}", if link.up { "up" } else { "down" });
+                let port = self.config.ports[attached.config].name.clone();
+                let news = if link.up {
+                    report::Event::LinkUp { port }
+                } else {
+                    report::Event::LinkDown { port }
+                };
+                self.journal.note(now, Timestamp::now(), news);
                 if link.up {
                     self.neighbors.announce(now, Some(index));
                 }
@@ -255,8 +268,9 @@ impl Gateway {
         }
         for (interface, endpoints, went_down) in due {
             if went_down {
-                log::warn!("tunnel to {} is down: keepalives are not answered", endpoints.peer);
                 self.down.insert(interface);
+                let (tunnel, remote) = (self.tunnel_name(interface), endpoints.peer);
+                self.note(report::Event::TunnelDown { tunnel, remote });
                 self.changed();
             }
             if let Ok((protocol, payload)) = endpoints.keepalive() {

@@ -10,6 +10,7 @@
 mod commands;
 mod control;
 mod crypto;
+mod events;
 mod neighbors;
 mod nhrp;
 mod placement;
@@ -28,9 +29,11 @@ use std::time::{Duration, Instant};
 use log::{error, info};
 use mio::{Events, Poll, Token};
 
+use crate::api::protocol::Command;
 use crate::api::{BindError, Server};
 use crate::config::Config;
 
+use events::Followers;
 pub use placement::PlacementError;
 pub use ports::SettingError;
 
@@ -86,20 +89,25 @@ pub fn run(config: Config, path: &Path) -> Result<(), DaemonError> {
     let mut gateway = start::start(config, path)?;
     info!("{} runs; control socket {}", gateway.name(), gateway.socket().display());
     let mut events = Events::with_capacity(64);
+    let mut followers = Followers::default();
     while !stop.load(Ordering::Relaxed) {
         poll_socket(&mut poll, &mut events, &mut server)?;
         let now = Instant::now();
         for (client, command) in server.take_commands(now) {
+            if let Command::Events { after, wait: true } = command {
+                followers.add(client, after, &mut server, now);
+                continue;
+            }
             let outcome = gateway.command(command, now);
             server.respond(client, outcome, now);
         }
         if reload.swap(false, Ordering::Relaxed)
             && let Err(failure) = gateway.reload(None, now)
         {
-            error!("reload: {failure}");
             failure.diagnostics.iter().for_each(|diagnostic| error!("{diagnostic}"));
         }
         gateway.turn(now);
+        followers.answer(&gateway.journal, &mut server, now);
         if let Some(core) = gateway.dead_worker() {
             // Never half a gateway.
             error!("the worker of core {core} ended; stopping");

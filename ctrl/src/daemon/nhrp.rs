@@ -23,8 +23,8 @@ use dataplane::engine::message::Redirect;
 use dataplane::packet::Packet;
 use dataplane::stages::gre_decap;
 use dataplane::tables::Adjacency;
-use log::{debug, info, warn};
-use nhrp::{Action, Event, Nhrp, Origin, Path};
+use log::warn;
+use nhrp::{Action, Nhrp, Origin, Path};
 use wire::{IpPrefix, gre};
 
 use crate::api::protocol::{ErrorCode, Failure};
@@ -305,16 +305,19 @@ impl Gateway {
                 Action::Remove { protocol } => learned.unbind(protocol),
                 Action::InstallShortcut(shortcut) => {
                     let path = shortcut.path;
-                    info!(
-                        "{}: {} goes to {path} now",
-                        self.config.tunnels[id.index()].name,
-                        shortcut.prefix
-                    );
-                    learned.shortcuts.insert(shortcut.prefix, path) != Some(path)
+                    let news = learned.shortcuts.insert(shortcut.prefix, path) != Some(path);
+                    self.note_shortcut(id, &shortcut);
+                    news
                 }
-                Action::RemoveShortcut { prefix } => learned.shortcuts.remove(&prefix).is_some(),
+                Action::RemoveShortcut { prefix } => {
+                    let removed = learned.shortcuts.remove(&prefix);
+                    if let Some(path) = removed {
+                        self.note_no_shortcut(id, prefix, path.nbma);
+                    }
+                    removed.is_some()
+                }
                 Action::Event(event) => {
-                    log_event(&self.config, id, &event);
+                    self.note_nhrp(id, event);
                     false
                 }
             };
@@ -372,33 +375,4 @@ impl Gateway {
 
 fn tunnels(config: &Config) -> impl Iterator<Item = TunnelId> + use<> {
     (0..).map(TunnelId).take(config.tunnels.len())
-}
-
-fn log_event(config: &Config, id: TunnelId, event: &Event) {
-    let name = &config.tunnels[id.index()].name;
-    match event {
-        Event::Registered { protocol, nbma } => info!("{name}: {protocol} is at {nbma}"),
-        Event::Expired { protocol } => info!("{name}: the registration of {protocol} has ended"),
-        Event::Withdrawn { protocol } => info!("{name}: {protocol} has left"),
-        Event::ServerUp { nbma, protocol, outside } => {
-            let nat = outside.map(|outside| format!(", behind a NAT at {outside}"));
-            info!("{name}: registered with {protocol} at {nbma}{}", nat.unwrap_or_default());
-        }
-        Event::ServerDown { nbma } => warn!("{name}: the next hop server at {nbma} is silent"),
-        Event::ServerRefused { nbma, code } => {
-            warn!("{name}: the next hop server at {nbma} refuses us: {code}");
-        }
-        // As often as peers and strangers like.
-        Event::Redirected { peer, destination } => {
-            debug!("{name}: {peer} was told of a shorter way to {destination}");
-        }
-        Event::Unresolved { destination, code } => {
-            let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-            debug!("{name}: no shorter way to {destination}: {why}");
-        }
-        Event::Refused { protocol, nbma, code } => {
-            debug!("{name}: {nbma} may not register {protocol}: {code}");
-        }
-        Event::Error { nbma, code } => debug!("{name}: {nbma} complains: {code}"),
-    }
 }

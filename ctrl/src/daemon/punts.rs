@@ -9,8 +9,9 @@ use dataplane::packet::{Flags, Packet, PuntReason};
 use dataplane::tables::Adjacency;
 use wire::{IpProto, gre};
 
+use crate::api::report::Event;
 use crate::config::{Direction, TunnelId};
-use crate::icmp::{self, ErrorKind, PmtuDrop, Quoted, QuotedTunnel};
+use crate::icmp::{self, ErrorKind, PathMtuChange, PmtuDrop, Quoted, QuotedTunnel};
 use crate::policy::{self, AdjacencyKey, Guard};
 
 use super::control::Gateway;
@@ -65,14 +66,16 @@ impl Gateway {
         }
         let live = LiveTunnels::of(self);
         match self.path_mtu.handle_icmp(now, &data, |quoted| live.has(quoted)) {
-            Ok(Some(change)) => {
-                log::info!("path MTU of {} is {:?} now", change.peer, change.mtu);
-                self.changed();
-            }
+            Ok(Some(change)) => self.path_mtu_changed(change),
             Ok(None) => {}
             Err(PmtuDrop::NotError) => self.answer(&packet, now),
             Err(_) => self.drops.count(DropReason::Unhandled),
         }
+    }
+
+    pub(super) fn path_mtu_changed(&mut self, PathMtuChange { peer, mtu }: PathMtuChange) {
+        self.note(Event::PathMtu { peer, mtu });
+        self.changed();
     }
 
     /// Answers what is addressed to the gateway itself.
@@ -168,8 +171,8 @@ impl Gateway {
         let peer = state.endpoints.peer;
         if packet.meta.ether_type == gre::Protocol::KEEPALIVE.0 {
             if state.own.as_mut().is_some_and(|own| own.answered()) {
-                log::info!("tunnel to {peer} is up again");
                 self.down.remove(&interface);
+                self.note(Event::TunnelUp { tunnel: self.tunnel_name(interface), remote: peer });
                 self.changed();
             }
             return;

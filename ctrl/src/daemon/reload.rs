@@ -1,10 +1,11 @@
 //! Reload: the difference between two configurations, and nothing else, takes effect.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::api::protocol::{ErrorCode, Failure, Reload};
+use crate::api::report::Event;
 use crate::config::{Attachment, Config, Diagnostic, Direction, Group, ManualSa, Route, Table};
 
 use super::control::Gateway;
@@ -16,6 +17,19 @@ impl Gateway {
     /// Nothing has changed then.
     pub(super) fn reload(&mut self, path: Option<&Path>, now: Instant) -> Result<Reload, Failure> {
         let path = path.unwrap_or(&self.path).to_path_buf();
+        let config = path.display().to_string();
+        let result = self.load(path, now);
+        self.note(match &result {
+            Ok(Reload { added, removed, changed, .. }) => {
+                let [added, removed, changed] = [added, removed, changed].map(Vec::len);
+                Event::Reloaded { config, added, removed, changed }
+            }
+            Err(failure) => Event::ReloadFailed { config, reason: failure.message.clone() },
+        });
+        result
+    }
+
+    fn load(&mut self, path: PathBuf, now: Instant) -> Result<Reload, Failure> {
         let config = Config::load(&path).map_err(|diagnostics| invalid(&diagnostics))?;
         let fixed = needs_restart(&self.config, &config);
         if !fixed.is_empty() {
@@ -28,12 +42,6 @@ impl Gateway {
             return Err(Failure::new(ErrorCode::Conflict, error.to_string()));
         }
         self.path = path;
-        log::info!(
-            "reloaded: {} added, {} removed, {} changed",
-            difference.added.len(),
-            difference.removed.len(),
-            difference.changed.len()
-        );
         Ok(difference)
     }
 }

@@ -19,6 +19,7 @@ use crate::policy::Learned;
 use crate::sas::Sas;
 
 use super::control::{Gateway, Running};
+use super::events::Journal;
 use super::ports::SettingError;
 use super::{DaemonError, crypto, placement, ports, reports};
 
@@ -109,6 +110,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         baseline: reports::Baseline::default(),
         transaction: super::publish::Transaction::default(),
         released: VecDeque::new(),
+        journal: Journal::new(now, [getrandom::u64()?, getrandom::u64()?]),
         links_checked: now,
         link_up: HashMap::new(),
         tables,

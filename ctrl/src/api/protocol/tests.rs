@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::key::KeyHex;
-use crate::api::report::Direction;
+use crate::api::report::{Direction, Event};
 
 pub(crate) fn key() -> impl Strategy<Value = KeyHex> {
     vec(any::<u8>(), 1..40).prop_map(|octets| KeyHex::from_octets(&octets))
@@ -97,6 +97,9 @@ fn command(command: Value) -> Result<Command, ErrorCode> {
 #[test]
 fn reads_what_the_documentation_says() {
     assert_eq!(command(json!({"ping": {}})), Ok(Command::Ping {}));
+    let events = |after, wait| Ok(Command::Events { after, wait });
+    assert_eq!(command(json!({"events": {}})), events(None, false));
+    assert_eq!(command(json!({"events": {"after": 3, "wait": true}})), events(Some(3), true));
     let show = |show| Ok(Command::Show(show));
     assert_eq!(command(json!({"show": {"what": "ports"}})), show(Show::Ports {}));
     assert_eq!(command(json!({"show": {"what": "drops"}})), show(Show::Drops { all: false }));
@@ -224,7 +227,7 @@ fn the_examples_of_the_documentation_are_true() {
         let response: Response = serde_json::from_str(&line).unwrap();
         assert_eq!(serde_json::to_value(&response).unwrap(), value(&line), "{line}");
     }
-    assert_eq!((with("> {").count(), with("< {").count()), (7, 19));
+    assert_eq!((with("> {").count(), with("< {").count()), (9, 21));
 }
 
 fn value(line: &str) -> Value {
@@ -239,6 +242,18 @@ proptest! {
         let code = serde_json::to_value(code).unwrap();
         for name in [command.as_str(), code.as_str().unwrap()] {
             prop_assert!(DOCUMENTATION.contains(&format!("\n| `{name}` |")), "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_event_and_what_it_has(event: Event) {
+        let kind = format!("`{}`", event.kind());
+        let is_row = |line: &&str| line.starts_with("| `") && line.contains(&kind);
+        let (_, section) = DOCUMENTATION.split_once("\n## Events\n").unwrap();
+        let row = section.lines().find(is_row).unwrap_or_default();
+        for member in serde_json::to_value(&event).unwrap().as_object().unwrap().keys() {
+            let is_said = member == "kind" || row.contains(&format!("`{member}`"));
+            prop_assert!(is_said, "{} of {}: {}", member, kind, row);
         }
     }
 }

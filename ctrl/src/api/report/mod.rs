@@ -1,15 +1,18 @@
-//! What `show` yields: plain data, printed by `--json` as it is and by tables for people.
+//! What `show` and `events` yield: plain data, printed by `--json` as it is and by tables and lines
+//! for people.
 //!
 //! Counters are exact, and count since the start or the last `clear`; those of SAs since the SA
 //! was installed. Octets are octets, not bits. Absent values are `null`.
 
 mod engine;
+mod event;
 mod forwarding;
 mod interface;
 mod nhrp;
 mod security;
 
 pub use engine::{Core, Drop, Stage, Topology};
+pub use event::{Entry, Event, EventClass, EventSa, Events};
 pub use forwarding::{
     Neighbor, NeighborState, NextHop, NextHopState, Route, RouteSource, RouteTable,
 };

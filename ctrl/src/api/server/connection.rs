@@ -22,6 +22,9 @@ pub(super) struct Connection {
     output: Output,
     /// For the next request and for taking the last response.
     deadline: Instant,
+    follows: bool,
+    /// The client takes nothing any more.
+    gone: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,16 @@ enum State {
 
 impl Connection {
     pub(super) fn new(stream: UnixStream, serial: u64, now: Instant) -> Self {
-        let (input, output) = (Input::new(), Output::default());
-        Self { stream, serial, state: State::Open, input, output, deadline: now + IDLE_MAX }
+        Self {
+            stream,
+            serial,
+            state: State::Open,
+            input: Input::new(),
+            output: Output::default(),
+            deadline: now + IDLE_MAX,
+            follows: false,
+            gone: false,
+        }
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -50,16 +61,32 @@ impl Connection {
         &mut self.stream
     }
 
-    /// When the client has been idle for too long; `None` while it waits for the gateway.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
+    }
+
+    /// From now on the client may be idle.
+    pub(super) fn follow(&mut self) {
+        self.follows = true;
+    }
+
+    /// When the client has been idle for too long; `None` while it waits for the gateway, and for
+    /// one that follows, which may stop for as long as its user reads what it has printed.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (!matches!(self.state, State::Asked { .. })).then_some(self.deadline)
+        let may_idle = match self.state {
+            State::Asked { .. } => true,
+            State::Open | State::Ending | State::Broken => self.follows && self.output.is_empty(),
+        };
+        (!may_idle).then_some(self.deadline)
     }
 
     pub(super) fn is_done(&self) -> bool {
         match self.state {
             State::Broken => true,
             State::Ending => self.output.is_empty(),
-            State::Open | State::Asked { .. } => false,
+            // Nothing is read while an answer is outstanding: this is all that tells.
+            State::Asked { .. } => self.gone,
+            State::Open => false,
         }
     }
 
@@ -70,6 +97,7 @@ impl Connection {
 
     pub(super) fn ready(&mut self, event: &Event) {
         self.input.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.gone |= event.is_write_closed();
         if event.is_writable() {
             self.flush();
         }

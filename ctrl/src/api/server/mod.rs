@@ -7,7 +7,8 @@
 //!
 //! A client has at most one command with the gateway, and none while it has not taken the last
 //! response. So a client that asks faster than it reads waits in its own socket buffer, and each
-//! turn of the control thread does at most [`CLIENTS_MAX`] commands.
+//! turn of the control thread does at most [`CLIENTS_MAX`] commands. An answer may be kept back
+//! until there is something to tell, for clients that follow: half of the places are for them.
 
 mod connection;
 mod listener;
@@ -23,7 +24,7 @@ use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
 use super::protocol::{
-    CLIENTS_MAX, Command, ErrorCode, Failure, Outcome, RESPONSE_OCTETS_MAX, Response,
+    CLIENTS_MAX, Command, ErrorCode, FOLLOWERS_MAX, Failure, Outcome, RESPONSE_OCTETS_MAX, Response,
 };
 use connection::Connection;
 pub use listener::BindError;
@@ -116,12 +117,37 @@ impl Server {
 
     /// Answers the command that the client gave last. Nothing happens if the client is gone.
     pub fn respond(&mut self, client: ClientId, outcome: impl Into<Outcome>, now: Instant) {
-        let Some(Some(connection)) = self.clients.get_mut(client.place) else { return };
-        if connection.serial() != client.serial {
-            return;
-        }
+        let Some(connection) = self.connection(client) else { return };
         connection.respond(outcome.into(), now);
         self.drop_if_done(client.place);
+    }
+
+    /// Lets a client wait long for an answer, and be idle from now on.
+    ///
+    /// # Errors
+    /// So many follow already that others would be locked out.
+    pub fn follow(&mut self, client: ClientId) -> Result<(), Failure> {
+        let others = self.clients.iter().flatten().filter(|other| other.follows());
+        if others.filter(|other| other.serial() != client.serial).count() >= FOLLOWERS_MAX {
+            let message = format!("{FOLLOWERS_MAX} clients follow events, and no more may");
+            return Err(Failure::new(ErrorCode::TooManyClients, message));
+        }
+        if let Some(connection) = self.connection(client) {
+            connection.follow();
+        }
+        Ok(())
+    }
+
+    /// Whether the client is still there.
+    #[must_use]
+    pub fn is_connected(&self, client: ClientId) -> bool {
+        let connection = self.clients.get(client.place).and_then(Option::as_ref);
+        connection.is_some_and(|connection| connection.serial() == client.serial)
+    }
+
+    fn connection(&mut self, client: ClientId) -> Option<&mut Connection> {
+        let connection = self.clients.get_mut(client.place)?.as_mut()?;
+        (connection.serial() == client.serial).then_some(connection)
     }
 
     /// When [`Server::take_commands`] is due even if nothing gets ready; `now` if there is work

@@ -294,6 +294,42 @@ fn responses_to_clients_that_are_gone_go_nowhere() {
 }
 
 #[test]
+fn a_client_that_leaves_while_it_waits_is_noticed() {
+    let mut gateway = Gateway::new();
+    let mut peer = gateway.connect();
+    peer.send(PING.repeat(2));
+    let client = gateway.commands()[0].0;
+    assert!(gateway.server.is_connected(client));
+    peer.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    gateway.turns();
+    assert!(gateway.server.is_connected(client), "it still takes an answer");
+    drop(peer);
+    gateway.turns();
+    assert!(!gateway.server.is_connected(client));
+    assert_eq!((gateway.clients(), gateway.answered), (0, 0));
+}
+
+#[test]
+fn a_client_that_follows_may_be_idle_but_has_to_take_its_responses() {
+    let mut gateway = Gateway::new();
+    let mut peer = gateway.connect();
+    peer.send(PING);
+    let client = gateway.commands()[0].0;
+    gateway.server.follow(client).unwrap();
+    gateway.server.respond(client, Ok(Reply::Cleared { entries: 0 }), gateway.now);
+    gateway.now += IDLE_MAX * 2;
+    gateway.turns();
+    assert_eq!(peer.lines().len(), 1);
+    assert!(peer.is_served(&mut gateway));
+
+    peer.send("{\"version\":1,\"id\":1,\"command\":{\"show\":{\"what\":\"drops\"}}}\n");
+    gateway.turns();
+    gateway.now += IDLE_MAX;
+    gateway.turns();
+    assert_eq!(gateway.clients(), 0);
+}
+
+#[test]
 fn too_many_clients_are_turned_away() {
     let mut gateway = Gateway::new();
     let mut peers: Vec<Peer> = (0..CLIENTS_MAX).map(|_| gateway.connect()).collect();

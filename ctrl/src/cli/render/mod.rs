@@ -1,6 +1,7 @@
 //! Replies for people and for programs.
 
 mod engine;
+mod events;
 mod forwarding;
 mod interface;
 mod nhrp;
@@ -39,6 +40,7 @@ pub(super) fn text(reply: &Reply) -> String {
         Reply::NhrpShortcuts(shortcuts) => nhrp::shortcuts(shortcuts),
         Reply::NhrpServers(servers) => nhrp::servers(servers),
         Reply::NhrpTraffic(tunnels) => nhrp::traffic(tunnels),
+        Reply::Events(report) => events::text(report),
         Reply::Cleared { entries } => format!("cleared: {entries}\n"),
         Reply::Reloaded(reload) => text_of_reload(reload),
         Reply::SaAdded(sa) => text_of_sa("added", sa),
@@ -46,10 +48,12 @@ pub(super) fn text(reply: &Reply) -> String {
     }
 }
 
-/// A reply for programs: what is in it, without its name. Of a topology only the graph.
+/// A reply for programs, with its last end of line: what is in it, without its name. Of a topology
+/// only the graph; of events each one.
 pub(super) fn json(reply: &Reply, output: &mut impl Write) -> io::Result<()> {
     fn pretty(report: &impl Serialize, output: &mut impl Write) -> io::Result<()> {
-        Ok(serde_json::to_writer_pretty(output, report)?)
+        serde_json::to_writer_pretty(&mut *output, report)?;
+        writeln!(output)
     }
     match reply {
         Reply::Pong(pong) => pretty(pong, output),
@@ -67,6 +71,7 @@ pub(super) fn json(reply: &Reply, output: &mut impl Write) -> io::Result<()> {
         Reply::NhrpShortcuts(shortcuts) => pretty(shortcuts, output),
         Reply::NhrpServers(servers) => pretty(servers, output),
         Reply::NhrpTraffic(tunnels) => pretty(tunnels, output),
+        Reply::Events(report) => events::json(report, output),
         Reply::Reloaded(reload) => pretty(reload, output),
         Reply::SaAdded(sa) | Reply::SaDeleted(sa) => pretty(sa, output),
         Reply::Cleared { .. } => pretty(reply, output),

@@ -1,5 +1,6 @@
 //! Each table as it looks, and the widest of each kind on a screen of 100 columns.
 
+mod events;
 mod nhrp;
 
 use std::num::NonZeroU16;
@@ -418,7 +419,7 @@ fn topology_is_text_or_a_graph() {
     shows(&reply, "rx > tx\n");
     let mut output = Vec::new();
     json(&reply, &mut output).unwrap();
-    assert_eq!(String::from_utf8(output).unwrap(), "{\n  \"n\": [\n    1\n  ]\n}");
+    assert_eq!(String::from_utf8(output).unwrap(), "{\n  \"n\": [\n    1\n  ]\n}\n");
 }
 
 #[test]
