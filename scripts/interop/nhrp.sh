@@ -84,6 +84,21 @@ unique() {
     [ "$(drops_of refused)" -gt 0 ] && is_registered spoke1
 }
 
+# A program that follows the hub's events, until the hub ends.
+follow() {
+    net_spawn events hub "$greyhound" events -f --json --socket "$(gateway_socket hub)"
+    within 2 told spoke2 nhrp_registered
+}
+# Whether the last things that it was told of a spoke were KINDS.
+told() {
+    detail=$(jq -rn --arg protocol "${tunnel[$1]}" \
+        '[inputs | select(.protocol == $protocol) | .kind] | join(" ")' "$(net_log events)")
+    [[ " $detail" = *" $2" ]]
+}
+told_of_the_end() {
+    net_wait events 2 && grep -q 'hub.sock has ended$' "$(net_log events)"
+}
+
 secret_is_nowhere() {
     ! grep -rl s3cret "$net_state/log" 2>/dev/null | grep .
 }
@@ -100,7 +115,9 @@ step "a stream from the hub's host reaches both spokes" traffic_multicast hub-ho
     10.1.0.10 200 100 spoke1-host=10.11.0.10 spoke2-host=10.12.0.10
 sleep "$holdtime"
 step "registrations are renewed" both_registered
+step "a program follows the hub's events" follow
 step "spoke 2 leaves: the hub knows at once" left
+step "and the program is told" told spoke2 "nhrp_registered nhrp_withdrawn"
 password[spoke2]=guessed
 configure spoke2
 step "with another password it stays outside" refused
@@ -110,10 +127,13 @@ step "with spoke 1's address it stays outside" unique
 leaves spoke2
 configure spoke2
 step "it returns" returns spoke2
+step "and the program is told" told spoke2 "nhrp_registered nhrp_withdrawn nhrp_registered"
 step "ping, hub to spoke 2" traffic_ping hub-host 10.12.0.10 20
 step "clear nhrp: forgotten, and learned again" cleared
 step "spoke 1 dies: its registration ends" forgotten
+step "and the program is told" told spoke1 nhrp_expired
 step "it returns" returns spoke1
 step "the hub dies and returns: both register again" hub_anew
+step "the program has ended with the hub" told_of_the_end
 step "ping, spoke 1 to spoke 2, by the hub" traffic_ping spoke1-host 10.12.0.10 20
 step "the password is in no log" secret_is_nowhere
