@@ -20,6 +20,14 @@ pub enum Action {
         /// The packet, from its fixed header on; GRE type 0x2001.
         octets: Vec<u8>,
     },
+    /// Have the machine of the tunnel that leads to a destination send a packet on, as
+    /// [`crate::Nhrp::relay`]: it is of the same network.
+    Relay {
+        /// Who is to get it, or what is asked for in it.
+        target: IpAddr,
+        /// The packet.
+        octets: Vec<u8>,
+    },
     /// Somebody was answered, and may send data from this address, although it is no peer of ours
     /// to send to. Comes before the answer, which must not leave sooner than data is taken.
     Expect {
@@ -131,6 +139,8 @@ pub enum Route {
         /// network.
         next_hop: IpAddr,
     },
+    /// Through another tunnel of the same network: these are the destinations.
+    OtherTunnel(IpPrefix),
 }
 
 /// What the machine asks its owner.

@@ -70,7 +70,7 @@ impl Nhrp {
         } else {
             match overlay.route(destination).filter(|_| self.config.is_host(destination)) {
                 Some(Route::Local(prefix)) => prefix,
-                Some(Route::Tunnel { .. }) => {
+                Some(Route::Tunnel { .. } | Route::OtherTunnel(_)) => {
                     return self.pass_on((now, from, packet), destination, overlay, out);
                 }
                 None => {

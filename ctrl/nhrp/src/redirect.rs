@@ -1,8 +1,8 @@
 //! Traffic Indications: there is a shorter way (Cisco's redirect, DMVPN phase 3).
 //!
 //! ```text
-//! spoke > hub > other spoke   a packet that comes and goes by the same tunnel: it is forwarded,
-//!                             and a sample of it comes here
+//! spoke > hub > other spoke   a packet that comes and goes by tunnels of one network: it is
+//!                             forwarded, and a sample of it comes here
 //! hub > spoke                 Traffic Indication  hop count 1, head of the packet
 //! spoke > hub                 Resolution Request  destination of the packet
 //! ```
@@ -29,7 +29,7 @@ const HOPS: u8 = 1;
 
 /// Which peers were told lately, about packets from where to where.
 #[derive(Debug, Default)]
-pub(crate) struct Redirects(Timers<(IpPrefix, IpPrefix, IpAddr), ()>);
+pub(crate) struct Redirects(Timers<(IpPrefix, IpPrefix, Path), ()>);
 
 impl Redirects {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -42,14 +42,14 @@ impl Redirects {
 }
 
 impl Nhrp {
-    /// Takes a sample of a packet that came from a peer and went out by the same tunnel: its head,
-    /// from its IP header on, and the peer's protocol address. The peer is told, if its packet is
-    /// not for a group, comes from behind the peer, and goes to another.
+    /// Takes a sample of a packet that came from a peer and went out by this tunnel, or by another
+    /// of the same network: its head, from its IP header on, and who it came from. The peer
+    /// is told, if its packet is not for a group, comes from behind the peer, and goes to another.
     pub fn sample(
         &mut self,
         now: Instant,
         head: &[u8],
-        peer: IpAddr,
+        from: Path,
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) {
@@ -57,18 +57,21 @@ impl Nhrp {
             return;
         }
         let Some((source, destination)) = ends(head) else { return };
-        let Some(to) = self.cache.find(peer).map(|binding| binding.path) else { return };
-        let behind = |address| match overlay.route(address) {
-            Some(Route::Tunnel { prefix, next_hop }) => Some((prefix, next_hop)),
-            _ => None,
+        let is_sender = |next_hop| self.cache.find(next_hop).is_some_and(|of| of.path == from);
+        let Some(Route::Tunnel { prefix: behind, next_hop: peer }) = overlay.route(source) else {
+            return;
         };
-        let (Some(from), Some(towards)) = (behind(source), behind(destination)) else { return };
+        let towards = match overlay.route(destination) {
+            Some(Route::Tunnel { prefix, next_hop }) if !is_sender(next_hop) => prefix,
+            Some(Route::OtherTunnel(prefix)) => prefix,
+            _ => return,
+        };
         let hosts = self.config.is_host(source) && self.config.is_host(destination);
-        if !hosts || from.1 != peer || towards.1 == peer {
+        if !hosts || !is_sender(peer) {
             return;
         }
         self.redirects.expire(now);
-        let key = (from.0, towards.0, peer);
+        let key = (behind, towards, from);
         if self.redirects.0.find(key).is_some() || self.redirects.0.len() >= REDIRECTS_MAX {
             return;
         }
@@ -83,7 +86,7 @@ impl Nhrp {
             src_protocol: own,
             dst_protocol: source,
         };
-        self.send(to, &header, out, |config, builder| {
+        self.send(from, &header, out, |config, builder| {
             builder.quote(&head[..head.len().min(QUOTE_MAX)])?;
             let secret = config.authentication.as_ref();
             secret.map_or(Ok(()), |secret| builder.authentication(secret.expose()))

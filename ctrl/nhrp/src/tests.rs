@@ -2,6 +2,7 @@ mod client;
 mod frr;
 mod hostile;
 mod nat;
+mod networks;
 mod server;
 mod shortcut;
 mod transit;
@@ -66,6 +67,7 @@ enum Via {
     /// To each destination itself, in the tunnel.
     Connected,
     Peer(&'static str),
+    OtherTunnel,
 }
 
 /// Routes of a site, the longest prefix first. Everybody may be anybody.
@@ -81,6 +83,7 @@ impl Overlay for Routes {
             Via::Local => Route::Local(prefix),
             Via::Connected => Route::Tunnel { prefix, next_hop: destination },
             Via::Peer(peer) => Route::Tunnel { prefix, next_hop: ip(peer) },
+            Via::OtherTunnel => Route::OtherTunnel(prefix),
         })
     }
 

@@ -10,12 +10,15 @@
 //! What was sent stays as it is, but for the hop count, the record, an empty NAT extension that we
 //! can fill, and the password, which is of one hop. A packet with an unknown compulsory extension
 //! is passed on without a record of us.
+//!
+//! Between two tunnels of one network, the one that a packet came by enters it in the record, since
+//! it knows the sender, and the one that it leaves by finds the peer and has the password.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
 use wire::EmitError;
-use wire::nhrp::{Builder, Cie, ErrorCode, Extension, Kind, Tag};
+use wire::nhrp::{Builder, Cie, ErrorCode, Extension, Kind, Packet, Tag};
 
 use crate::action::{Action, Overlay, Route};
 use crate::counters::DropReason;
@@ -47,7 +50,7 @@ impl Nhrp {
             self.complain(now, (from, packet), ErrorCode::HOP_COUNT, out);
             return Err(DropReason::HopCount);
         };
-        let Some(to) = self.way_to(target, overlay).filter(|&to| to != from) else {
+        let Some(way) = self.way_to(target, overlay).filter(|&way| way != Way::Peer(from)) else {
             match header.kind {
                 Kind::ResolutionRequest => self.deny((from, packet), out),
                 _ => self.complain(now, (from, packet), ErrorCode::UNREACHABLE, out),
@@ -63,9 +66,51 @@ impl Nhrp {
             self.complain(now, (from, packet), ErrorCode::SDU_SIZE, out);
             return Err(DropReason::TooLarge);
         };
-        self.counters.send(header.kind);
-        out.push(Action::Send { to, octets: buffer[..len].to_vec() });
+        let octets = buffer[..len].to_vec();
+        out.push(match way {
+            Way::Peer(to) => {
+                self.counters.send(header.kind);
+                Action::Send { to, octets }
+            }
+            Way::OtherTunnel => Action::Relay { target, octets },
+        });
         Ok(())
+    }
+
+    /// Sends on what another tunnel of the network has passed on: an [`Action::Relay`] of its
+    /// machine. One that nobody gets is counted; who asked will ask again.
+    pub fn relay(
+        &mut self,
+        target: IpAddr,
+        octets: &[u8],
+        overlay: &impl Overlay,
+        out: &mut Vec<Action>,
+    ) {
+        let Ok(packet) = Packet::new_checked(octets) else { return };
+        let Some(Way::Peer(to)) = self.way_to(target, overlay) else {
+            return self.counters.drop(DropReason::NoRoute);
+        };
+        let mut buffer = [0; PACKET_MAX];
+        let hop_count = packet.header().hop_count;
+        let written = Builder::pass_on(&mut buffer, &packet, hop_count).and_then(|mut builder| {
+            let extensions = packet.extensions();
+            for Extension { tag, value, .. } in
+                extensions.filter(|extension| extension.tag.kind() != Tag::AUTHENTICATION)
+            {
+                builder.extension(tag, value)?;
+            }
+            if let Some(secret) = &self.config.authentication {
+                builder.authentication(secret.expose())?;
+            }
+            builder.finish()
+        });
+        match written {
+            Ok(len) => {
+                self.counters.send(packet.kind());
+                out.push(Action::Send { to, octets: buffer[..len].to_vec() });
+            }
+            Err(_) => self.counters.drop(DropReason::TooLarge),
+        }
     }
 
     fn passed_extensions(
@@ -113,13 +158,23 @@ impl Nhrp {
     }
 
     /// The way to the peer that a protocol address is, or is behind.
-    fn way_to(&self, target: IpAddr, overlay: &impl Overlay) -> Option<Path> {
-        let binding = self.cache.find(target).or_else(|| match overlay.route(target)? {
-            Route::Tunnel { next_hop, .. } => self.cache.find(next_hop),
+    fn way_to(&self, target: IpAddr, overlay: &impl Overlay) -> Option<Way> {
+        let peer = |protocol| self.cache.find(protocol).map(|binding| Way::Peer(binding.path));
+        peer(target).or_else(|| match overlay.route(target)? {
+            Route::Tunnel { next_hop, .. } => peer(next_hop),
+            Route::OtherTunnel(_) => Some(Way::OtherTunnel),
             Route::Local(_) => None,
-        });
-        binding.map(|binding| binding.path)
+        })
     }
+}
+
+/// Where a packet is passed on to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The peer at an NBMA address.
+    Peer(Path),
+    /// Another tunnel of the network.
+    OtherTunnel,
 }
 
 /// Which record a packet is entered in.

@@ -1,8 +1,9 @@
 //! What the configuration of a tunnel means to NHRP.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
-use super::{Tunnel, TunnelMode};
+use super::{Config, Tunnel, TunnelId, TunnelMode};
 
 impl Tunnel {
     /// NHRP of an mGRE tunnel that has an address of its own; without one nobody could name it.
@@ -39,9 +40,27 @@ impl Tunnel {
         })
     }
 
-    /// Whether packets that leave by the tunnel that they came from make a redirect.
+    /// Whether peers are told of shorter ways than by us.
     #[must_use]
     pub fn redirects(&self) -> bool {
         matches!(&self.mode, TunnelMode::Mgre { nhrp, .. } if nhrp.redirect)
+    }
+
+    fn network_id(&self) -> Option<NonZeroU32> {
+        match &self.mode {
+            TunnelMode::Mgre { nhrp, .. } => nhrp.network_id,
+            TunnelMode::Gre { .. } => None,
+        }
+    }
+}
+
+impl Config {
+    /// The NHRP network of a tunnel, as the first tunnel that it has.
+    #[must_use]
+    pub fn network(&self, tunnel: TunnelId) -> TunnelId {
+        let Some(number) = self.tunnels[tunnel.index()].network_id() else { return tunnel };
+        let mut tunnels = (0..).map(TunnelId).zip(&self.tunnels);
+        let first = tunnels.find(|(_, other)| other.network_id() == Some(number));
+        first.map_or(tunnel, |(first, _)| first)
     }
 }

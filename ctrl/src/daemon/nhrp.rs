@@ -172,7 +172,7 @@ impl Gateway {
         });
     }
 
-    /// A packet that leaves by the tunnel that it came from.
+    /// A packet that leaves by a tunnel of the network that it came from.
     pub(super) fn redirect(&mut self, sample: &Redirect, now: Instant) {
         let Some(AdjacencyKey::Peer(interface, path)) = self.memory.indices.key(sample.in_peer)
         else {
@@ -180,9 +180,8 @@ impl Gateway {
         };
         let (interface, path) = (*interface, *path);
         let Some(id) = self.tunnel_of(interface) else { return };
-        let Some(peer) = self.learned.of_mut(id).protocol_of(path) else { return };
         self.ask_nhrp(id, |machine, overlay, out| {
-            machine.sample(now, &sample.head, peer, overlay, out);
+            machine.sample(now, &sample.head, path, overlay, out);
         });
     }
 
@@ -295,6 +294,10 @@ impl Gateway {
                     self.send_nhrp(id, to, &octets, expecting);
                     false
                 }
+                Action::Relay { target, octets } => {
+                    self.relay_nhrp(target, &octets);
+                    false
+                }
                 Action::Expect { nbma } => {
                     for peer in self.peers_at(id, nbma) {
                         expecting |= self.meet(id, peer);
@@ -332,6 +335,15 @@ impl Gateway {
         let profile = self.config.tunnels[id.index()].protection;
         let peers = profile.map(|profile| self.sas.peers_at(profile, nbma));
         peers.filter(|peers| !peers.is_empty()).unwrap_or_else(|| [nbma.into()].into())
+    }
+
+    /// Has a packet sent on by another tunnel than the one that it came by.
+    fn relay_nhrp(&mut self, target: IpAddr, octets: &[u8]) {
+        if let Some(id) = self.routes.tunnel_to(target) {
+            self.ask_nhrp(id, |machine, overlay, out| {
+                machine.relay(target, octets, overlay, out);
+            });
+        }
     }
 
     /// Notes somebody who is talked with; says whether the tables have to learn of them.

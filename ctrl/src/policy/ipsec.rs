@@ -186,7 +186,7 @@ fn rule(
         path_mtu: link.mtu,
         fragment_after: false,
         clamp_mss: true,
-        redirect: false,
+        redirect: None,
         sent,
     });
     build.set(key, adjacency)

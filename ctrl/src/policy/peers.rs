@@ -54,12 +54,6 @@ impl LearnedPeers {
     pub fn knows(&self, peer: Path) -> bool {
         self.protocols.contains_key(&peer) || self.correspondents.contains(&peer)
     }
-
-    /// The first protocol address of a peer.
-    #[must_use]
-    pub fn protocol_of(&self, peer: Path) -> Option<IpAddr> {
-        self.protocols.get(&peer)?.first().copied()
-    }
 }
 
 impl Learned {

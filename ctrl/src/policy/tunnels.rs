@@ -172,9 +172,18 @@ fn spec(
         path_mtu: link.mtu,
         fragment_after: tunnel.fragment == Fragment::After,
         clamp_mss: tunnel.mss_clamp,
-        redirect: tunnel.redirects(),
+        redirect: redirect(build.config, id),
         sent: build.counters(&tunnel.name, path).sent,
     }
+}
+
+/// The interface that an NHRP network is known by, if a tunnel of it redirects.
+fn redirect(config: &config::Config, id: TunnelId) -> Option<u16> {
+    let network = config.network(id);
+    let mut tunnels = (0..).map(TunnelId).zip(&config.tunnels);
+    let redirects =
+        tunnels.any(|(other, tunnel)| tunnel.redirects() && config.network(other) == network);
+    redirects.then(|| tunnel_interface(config, network))
 }
 
 /// What the profile of the tunnel, or the policy of its source port, says about packets to a peer.
@@ -232,6 +241,7 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
                 None => ipsec::protection_of_strangers(config, tunnel.source, tunnel.local),
             },
             mss: mss.unwrap_or(0),
+            redirect: redirect(config, id).filter(|_| tunnel.redirects()),
         });
     }
     // Where both have a peer under one key, the point-to-point tunnel is the more specific: last.

@@ -48,7 +48,8 @@ pub enum Event {
         /// Its new UDP port.
         port: u16,
     },
-    /// A packet came in and goes out by the same tunnel, which redirects (NHRP); a few of many.
+    /// A packet came in and goes out by tunnels of one NHRP network, and its sender is to be told;
+    /// a few of many.
     Redirect(Box<Redirect>),
 }
 

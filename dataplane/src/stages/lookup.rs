@@ -48,9 +48,13 @@ struct Samples {
 }
 
 impl Samples {
-    /// Takes a sample, if it is time for one.
+    /// Takes a sample of a packet that came by a tunnel of this network, if it is time for one.
     #[cold]
-    fn take(&mut self, context: &Context<'_>, packet: &Packet) {
+    fn take(&mut self, context: &Context<'_>, packet: &Packet, network: u16) {
+        let tunnel = context.tables.tunnels.by_interface(packet.meta.interface);
+        if tunnel.and_then(|tunnel| tunnel.redirect) != Some(network) {
+            return;
+        }
         let (rate, burst) = REDIRECTS;
         let bucket = || TokenBucket::new(rate, burst, context.ticks_per_second);
         if self.limit.get_or_insert_with(bucket).take(context.now) {
@@ -218,8 +222,9 @@ fn into_tunnel(
     if context.spread {
         packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
     }
-    if packet.meta.interface == encap.redirect_from {
-        samples.take(context, packet);
+    // Tunnels come after the ports, so what hosts send does not get so far.
+    if packet.meta.interface >= encap.redirect_from {
+        samples.take(context, packet, encap.redirect_from);
     }
     let fits = packet.mbuf.len() <= usize::from(encap.mtu);
     if fits && !may_be_syn(packet) && age(packet) {

@@ -21,7 +21,7 @@ use super::sa::SaMode;
 /// Longest template: VLAN-tagged Ethernet, IPv6, UDP, ESP with IV, IPv6, GRE with all fields.
 pub const TEMPLATE_MAX: usize = 18 + 40 + 8 + 16 + 40 + 16;
 
-/// The index of no interface, nor what a packet has that came by none.
+/// The index of no interface, and above that of any.
 pub const NO_INTERFACE: u16 = u16::MAX - 1;
 
 /// What [`Encap::write_plain`] copies at a time.
@@ -137,8 +137,9 @@ pub struct EncapSpec {
     pub fragment_after: bool,
     /// TCP MSS of IPv4 to clamp to; `None`: off. Computed from the MTU by [`mss_for`].
     pub clamp_mss: bool,
-    /// Tell peers whose packets leave by the same tunnel again that there is a shorter way (NHRP).
-    pub redirect: bool,
+    /// Interface index of the first tunnel of the tunnel's NHRP network, if peers are told of
+    /// shorter ways there; see [`super::tunnel::Tunnel::redirect`].
+    pub redirect: Option<u16>,
     /// Ordering domain; `None`: by flow, for tunnels without any sequence.
     pub lane: Option<u32>,
     /// Counters of what is sent, a shard a core.
@@ -169,7 +170,9 @@ pub struct Encap {
     pub port: u16,
     /// Interface index of the tunnel.
     pub interface: u16,
-    /// Packets that came by this interface are sampled for a redirect; [`NO_INTERFACE`]: none.
+    /// Interface index of the first tunnel of the NHRP network. Packets that came by it, or by a
+    /// later one that turns out to be of the same network, are sampled for a redirect;
+    /// [`NO_INTERFACE`]: none.
     pub redirect_from: u16,
     /// Octets of the template.
     pub len: u8,
@@ -300,7 +303,7 @@ impl Encap {
             df_set: if spec.df == DfPolicy::Set { DF } else { 0 },
             port: spec.link.port,
             interface: spec.interface,
-            redirect_from: if spec.redirect { spec.interface } else { NO_INTERFACE },
+            redirect_from: spec.redirect.unwrap_or(NO_INTERFACE),
             mtu,
             path_mtu: spec.path_mtu,
             // Segments are kept small enough to need no fragments of either kind.

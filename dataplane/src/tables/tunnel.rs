@@ -40,6 +40,9 @@ pub struct Tunnel {
     pub protection: Protection,
     /// TCP MSS that packets through the tunnel are clamped to, IPv4; 20 less for IPv6. 0: off.
     pub mss: u16,
+    /// Tell peers whose packets leave by a tunnel of the same NHRP network that there is a shorter
+    /// way: interface index of the network's first tunnel. `None`: do not.
+    pub redirect: Option<u16>,
 }
 
 /// A known far end of a tunnel.

@@ -1,19 +1,35 @@
 //! Redirect samples: of what leaves by the tunnel that it came from, and of nothing else.
 
 use dataplane::engine::message::{Event, REDIRECT_HEAD_MAX, Redirect};
-use dataplane::tables::Next;
+use dataplane::tables::{Next, tunnel::Tunnel};
 
 use crate::support::frame::udp_packet;
-use crate::support::site::prefix;
+use crate::support::site::{TUNNEL, prefix};
 use crate::support::{Lab, Layout, Link, Site};
 
-/// A hub with two spokes, of which the first reaches the second by the hub.
-fn lab(redirect: bool) -> Lab {
+/// A hub with two spokes, which reach each other by the hub.
+fn sites(redirect: bool) -> Vec<Site> {
     let link = Link { redirect, ..Link::dmvpn() };
     let mut sites = vec![Site::new(1, &[2, 3], &link)];
     sites.extend([2, 3].map(|spoke| Site::new(spoke, &[1], &link)));
-    let to_hub = Next(sites[1].peers[0].1.adjacency);
-    sites[1].overlay_v4.push((prefix("10.3.0.0", 16), to_hub));
+    for (spoke, other) in [(1, "10.3.0.0"), (2, "10.2.0.0")] {
+        let to_hub = Next(sites[spoke].peers[0].1.adjacency);
+        sites[spoke].overlay_v4.push((prefix(other, 16), to_hub));
+    }
+    sites
+}
+
+fn lab(redirect: bool) -> Lab {
+    Lab::new(&Layout::RunToCompletion(1), sites(redirect))
+}
+
+/// The second spoke is a peer of another tunnel of the hub, whose peers are told of shorter ways in
+/// this network.
+fn two_tunnels(redirect: Option<u16>) -> Lab {
+    let mut sites = sites(true);
+    let hub = &mut sites[0];
+    hub.tunnels.push(Tunnel { interface: TUNNEL + 1, redirect, ..hub.tunnels[0].clone() });
+    hub.peers[1].1.tunnel = 1;
     Lab::new(&Layout::RunToCompletion(1), sites)
 }
 
@@ -67,4 +83,15 @@ fn a_flood_is_forwarded_and_few_of_it_are_sampled() {
     assert_eq!(lab.receive(3).len(), 1000);
     let taken = samples(&mut lab, 1).len();
     assert!((1..1000).contains(&taken), "{taken}");
+}
+
+#[test]
+fn between_tunnels_the_network_decides() {
+    // Of one network; each a network of its own; one whose peers are not told.
+    for (redirect, sampled) in [(Some(TUNNEL), 1), (Some(TUNNEL + 1), 0), (None, 0)] {
+        let mut lab = two_tunnels(redirect);
+        lab.send(3, &[udp_packet("10.3.0.10", "10.2.0.10", 64, 400)]);
+        lab.settle();
+        assert_eq!((lab.receive(2).len(), samples(&mut lab, 1).len()), (1, sampled));
+    }
 }

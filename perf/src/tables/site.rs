@@ -101,6 +101,7 @@ impl<'a> Site<'a> {
             ordered: false,
             protection: self.protection(),
             mss: mss_for(self.case.path_mtu()),
+            redirect: None,
         }
     }
 
@@ -151,7 +152,7 @@ impl<'a> Site<'a> {
             path_mtu: self.case.path_mtu(),
             fragment_after,
             clamp_mss: true,
-            redirect: false,
+            redirect: None,
             lane: esp.map(|esp| esp.slot),
             sent: traffic(self.shards),
         })

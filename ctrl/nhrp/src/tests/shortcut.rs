@@ -83,10 +83,10 @@ impl Net {
     }
 
     /// A packet from one network to another passes the hub.
-    fn packet(&mut self, source: &str, destination: &str, peer: &str) {
+    fn packet(&mut self, source: &str, destination: &str, from: &str) {
         let hub = &mut self.sites[HUB];
         let head = head(source, destination);
-        hub.nhrp.sample(hub.now, &head, ip(peer), &hub.routes, &mut hub.actions);
+        hub.nhrp.sample(hub.now, &head, path(from), &hub.routes, &mut hub.actions);
     }
 
     fn shortcuts(&self, at: usize) -> Vec<Shortcut> {
@@ -102,7 +102,7 @@ impl Net {
     /// With a shortcut from the first spoke to the network of the second.
     fn with_shortcut() -> Self {
         let mut net = Self::new(false);
-        net.packet("192.168.1.1", "192.168.2.1", "10.255.0.11");
+        net.packet("192.168.1.1", "192.168.2.1", "10.0.0.11");
         net.deliver();
         assert_eq!(net.shortcuts(ONE).len(), 1);
         net.clear();
@@ -127,7 +127,7 @@ fn prefix(text: &str) -> IpPrefix {
 #[test]
 fn a_redirect_leads_to_a_shortcut() {
     let mut net = Net::new(false);
-    net.packet("192.168.1.1", "192.168.2.1", "10.255.0.11");
+    net.packet("192.168.1.1", "192.168.2.1", "10.0.0.11");
     net.deliver();
     // hub > one: indication; one > hub > two: request; two > hub > one: reply
     assert_eq!(
@@ -151,12 +151,12 @@ fn a_redirect_leads_to_a_shortcut() {
     assert_eq!(net.sites[ONE].actions, [Action::Install(peer), Action::InstallShortcut(shortcut)]);
     // The same networks again: the peer was told lately.
     net.clear();
-    net.packet("192.168.1.7", "192.168.2.9", "10.255.0.11");
+    net.packet("192.168.1.7", "192.168.2.9", "10.0.0.11");
     assert!(net.sites[HUB].actions.is_empty());
     // After a while it is told again, and knows already.
     net.pass(9);
     net.clear();
-    net.packet("192.168.1.1", "192.168.2.1", "10.255.0.11");
+    net.packet("192.168.1.1", "192.168.2.1", "10.0.0.11");
     net.deliver();
     assert_eq!(net.seen, [(HUB, ONE, Kind::TrafficIndication)]);
 }
@@ -164,7 +164,7 @@ fn a_redirect_leads_to_a_shortcut() {
 #[test]
 fn a_shortcut_waits_for_its_peer() {
     let mut net = Net::new(true);
-    net.packet("192.168.1.1", "192.168.2.1", "10.255.0.11");
+    net.packet("192.168.1.1", "192.168.2.1", "10.0.0.11");
     net.deliver();
     let one = &mut net.sites[ONE];
     let installs = |actions: &[Action]| {

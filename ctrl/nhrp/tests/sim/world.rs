@@ -240,8 +240,9 @@ impl World {
         let mut head = vec![0; 28];
         let packet = ip4::Repr::new(behind(source), behind(destination), IpProto::UDP, 8);
         packet.emit(&mut head).unwrap();
+        let from = self.sites[source].outside;
         let hub = &mut self.sites[HUB];
-        hub.nhrp.sample(now, &head, protocol(source), &hub.overlay, &mut out);
+        hub.nhrp.sample(now, &head, from.into(), &hub.overlay, &mut out);
         self.done(HUB, out);
     }
 
@@ -297,6 +298,7 @@ impl World {
                     assert!(gone.is_some(), "removed, not installed");
                 }
                 Action::Expect { .. } | Action::Event(_) => {}
+                Action::Relay { .. } => panic!("each site has one tunnel"),
             }
         }
         // All of a hub with 10 000 spokes is looked at now and then.

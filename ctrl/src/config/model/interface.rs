@@ -1,7 +1,7 @@
 //! `[[port]]` and `[[tunnel]]`: what packets come from and go to.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU16};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use wire::{IfAddr, MacAddr};
@@ -190,6 +190,8 @@ pub enum TunnelMode {
 /// NHRP on an mGRE tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nhrp {
+    /// Tunnels with the same number are one network; `None`: it is a network of its own.
+    pub network_id: Option<NonZeroU32>,
     /// Password of the tunnel.
     pub authentication: Option<nhrp::Secret>,
     /// How long others may keep what we tell them: whole seconds.

@@ -1,7 +1,7 @@
 //! `[tunnel.nhrp]`.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
 use crate::config::reader::{Complaint, Item, Section};
@@ -42,6 +42,7 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
         Some(item) => read_multicast(&item),
         None => Some(Multicast::Off),
     };
+    let network_id = section.take("network_id").and_then(|item| item.integer(1..=u32::MAX));
     let authentication = section.take("authentication").map(|item| item.parse(password));
     let holdtime =
         section.or_default("holdtime", HOLDTIME, |item| item.duration(HOLDTIME_MIN..=HOLDTIME_MAX));
@@ -63,8 +64,17 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
     };
     let mapped = map.first().map(|entry| entry.nbma);
     let first_nbma = mapped.or(nhs.first().map(|server| server.nbma)).or(listed);
-    let nhrp =
-        Nhrp { authentication, holdtime, registration, unique, nhs, active, redirect, shortcut };
+    let nhrp = Nhrp {
+        network_id: network_id.and_then(NonZeroU32::new),
+        authentication,
+        holdtime,
+        registration,
+        unique,
+        nhs,
+        active,
+        redirect,
+        shortcut,
+    };
     Some(Read { map, multicast, nhrp, first_nbma })
 }
 

@@ -1,6 +1,6 @@
 //! What a configuration that loads means.
 
-use std::num::{NonZeroU8, NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +80,7 @@ fn ports() {
 /// NHRP where nothing is said about it.
 fn silent() -> Nhrp {
     Nhrp {
+        network_id: None,
         authentication: None,
         holdtime: Duration::from_secs(600),
         registration: None,
@@ -102,6 +103,7 @@ fn tunnels() {
             map: map.into(),
             multicast: Multicast::Peers(vec![ip("203.0.113.9")]),
             nhrp: Nhrp {
+                network_id: NonZeroU32::new(7),
                 authentication: Some(::nhrp::Secret::new(b"s3cret").unwrap()),
                 holdtime: Duration::from_secs(300),
                 registration: Some(Duration::from_secs(30)),

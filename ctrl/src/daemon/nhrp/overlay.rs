@@ -24,12 +24,16 @@ pub(in super::super) struct Routes {
     ways: HashMap<IpPrefix, Way>,
     /// Lengths of prefixes that there are, the longest first when reversed.
     lens: BTreeSet<u8>,
+    /// The network of each tunnel.
+    networks: Vec<TunnelId>,
 }
 
 impl Routes {
     /// Routes of a configuration. Of next hops that share a prefix NHRP follows the first.
     pub(in super::super) fn new(config: &Config) -> Self {
-        let mut routes = Self::default();
+        let tunnels = (0..).map(TunnelId).take(config.tunnels.len());
+        let networks = tunnels.map(|tunnel| config.network(tunnel)).collect();
+        let mut routes = Self { networks, ..Self::default() };
         for route in config.routes.iter().filter(|route| route.table == Table::Overlay) {
             let Some(hop) = route.next_hops.first() else { continue };
             let way = match (hop.interface(), hop) {
@@ -66,6 +70,18 @@ impl Routes {
         self.ways.values().filter_map(next_hop).collect()
     }
 
+    /// The tunnel that leads to a destination.
+    pub(in super::super) fn tunnel_to(&self, destination: IpAddr) -> Option<TunnelId> {
+        match self.find(destination)? {
+            (_, Way::Tunnel(id, _)) => Some(id),
+            (_, Way::Local) => None,
+        }
+    }
+
+    fn are_one_network(&self, one: TunnelId, other: TunnelId) -> bool {
+        self.networks[one.index()] == self.networks[other.index()]
+    }
+
     fn add(&mut self, prefix: IpPrefix, way: Way) {
         self.lens.insert(prefix.len());
         self.ways.insert(prefix, way);
@@ -97,6 +113,9 @@ impl nhrp::Overlay for Overlay<'_> {
             (prefix, Way::Tunnel(id, next_hop)) if id == self.tunnel => {
                 let next_hop = next_hop.unwrap_or(destination);
                 Some(nhrp::Route::Tunnel { prefix, next_hop })
+            }
+            (prefix, Way::Tunnel(id, _)) if self.routes.are_one_network(id, self.tunnel) => {
+                Some(nhrp::Route::OtherTunnel(prefix))
             }
             (_, Way::Tunnel(..)) => None,
         }
@@ -149,12 +168,23 @@ mod tests {
         mode = "mgre"
         source = "wan"
         addresses = ["10.255.0.1/24"]
+        nhrp = { network_id = 1 }
         [[tunnel]]
         name = "other"
         mode = "gre"
         source = "wan"
         remote = "198.51.100.9"
         addresses = ["10.254.0.1/30"]
+        [[tunnel]]
+        name = "second"
+        mode = "mgre"
+        source = "wan"
+        key = 2
+        addresses = ["10.253.0.1/24"]
+        nhrp = { network_id = 1 }
+        [[route]]
+        prefix = "10.6.0.0/16"
+        via = "10.253.0.6"
         [[route]]
         prefix = "10.0.0.0/8"
         via = "10.255.0.2"
@@ -194,6 +224,10 @@ mod tests {
         assert_eq!(route("10.255.0.9"), tunnel("10.255.0.0/24", "10.255.0.9"));
         assert_eq!(route("10.255.0.1"), local("10.255.0.1/32"));
         assert_eq!(route("10.8.1.1"), None, "by another tunnel");
+        let other = Some(Route::OtherTunnel("10.6.0.0/16".parse().unwrap()));
+        assert_eq!(route("10.6.1.1"), other, "of the same network");
+        assert_eq!(routes.tunnel_to(ip("10.6.1.1")), Some(TunnelId(2)));
+        assert_eq!(routes.tunnel_to(ip("10.1.0.7")), None);
         assert_eq!(route("192.0.2.1"), None);
         assert_eq!(routes.next_hops(TunnelId(0)), [ip("10.255.0.2")].into());
         assert!(routes.next_hops(TunnelId(1)).is_empty());

@@ -4,6 +4,7 @@ mod inbound;
 mod learned;
 mod multicast;
 mod nat;
+mod networks;
 mod property;
 mod protection;
 mod routes;

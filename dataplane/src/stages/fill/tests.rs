@@ -71,7 +71,7 @@ fn spec(
         path_mtu: 1500,
         fragment_after: false,
         clamp_mss: false,
-        redirect: false,
+        redirect: None,
         lane: None,
         sent: traffic(1),
     }

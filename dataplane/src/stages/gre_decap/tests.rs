@@ -24,6 +24,7 @@ fn tables() -> Tables {
         ordered,
         protection: Protection::Clear,
         mss: interface * 100,
+        redirect: None,
     };
     let peer = |tunnel, adjacency| Peer {
         tunnel,

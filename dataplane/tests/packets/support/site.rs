@@ -254,6 +254,7 @@ impl Site {
             ordered: self.link.ordered,
             protection: self.protection(),
             mss: if self.link.clamp_mss { self.link.mtu.unwrap_or(1400) - 40 } else { 0 },
+            redirect: self.link.redirect.then_some(TUNNEL),
         });
         let own = Ipv4Addr::new(10, 255, 0, self.number);
         self.overlay_v4.push((Prefix::new(own.to_bits(), 32).unwrap(), Next(0)));
@@ -312,7 +313,7 @@ impl Site {
             path_mtu: link.path_mtu,
             fragment_after: link.fragment_after,
             clamp_mss: link.clamp_mss,
-            redirect: link.redirect,
+            redirect: link.redirect.then_some(TUNNEL),
             lane: Some(peer.into()),
             sent: traffic(CORES_MAX),
         }

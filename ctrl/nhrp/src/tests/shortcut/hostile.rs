@@ -165,15 +165,15 @@ fn indications_for_many_destinations() {
 #[test]
 fn samples_that_are_no_reason_to_redirect() {
     let mut net = Net::new(false);
-    for (source, destination, peer) in [
-        ("192.168.1.1", "224.0.0.5", "10.255.0.11"),
-        ("192.168.1.1", "192.168.1.2", "10.255.0.11"), // back to where it came from
-        ("192.168.1.1", "192.168.0.1", "10.255.0.11"), // to the hub's network
-        ("192.168.2.1", "192.168.1.1", "10.255.0.11"), // not behind this peer
-        ("192.168.1.1", "192.168.2.1", "10.255.0.66"), // an unknown peer
-        ("192.168.1.1", "172.16.0.1", "10.255.0.11"),  // no route
+    for (source, destination, from) in [
+        ("192.168.1.1", "224.0.0.5", "10.0.0.11"),
+        ("192.168.1.1", "192.168.1.2", "10.0.0.11"), // back to where it came from
+        ("192.168.1.1", "192.168.0.1", "10.0.0.11"), // to the hub's network
+        ("192.168.2.1", "192.168.1.1", "10.0.0.11"), // not behind this peer
+        ("192.168.1.1", "192.168.2.1", "10.0.0.66"), // an unknown peer
+        ("192.168.1.1", "172.16.0.1", "10.0.0.11"),  // no route
     ] {
-        net.packet(source, destination, peer);
+        net.packet(source, destination, from);
     }
     assert!(net.sites[HUB].actions.is_empty());
 }
