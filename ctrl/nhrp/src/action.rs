@@ -1,6 +1,7 @@
 //! What the machine tells its owner, and what it asks it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use wire::IpPrefix;
 use wire::nhrp::{Code, ErrorCode};
@@ -49,12 +50,17 @@ pub enum Action {
         /// Its destinations.
         prefix: IpPrefix,
     },
+    /// Find out the addresses of a server's name, and say them by [`crate::Nhrp::looked_up`].
+    LookUp {
+        /// The name.
+        name: Arc<str>,
+    },
     /// Something for operators.
     Event(Event),
 }
 
 /// What operators want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A client registered, or moved.
     Registered {
@@ -102,6 +108,19 @@ pub enum Event {
         nbma: IpAddr,
         /// Why.
         code: Code,
+    },
+    /// The name of a server has no address that can be used; what it had is kept.
+    NameFailed {
+        /// The name.
+        name: Arc<str>,
+        /// Why.
+        why: String,
+    },
+    /// An address that the name of a server has is of no use: it is ours, or no host's, or leads
+    /// into a tunnel.
+    AddressRefused {
+        /// The address.
+        nbma: IpAddr,
     },
     /// A destination has no shorter way, or nobody answers for it; routing goes on.
     Unresolved {
@@ -162,13 +181,19 @@ pub trait Overlay {
     fn path_to(&self, nbma: IpAddr) -> Option<Path> {
         Some(nbma.into())
     }
+
+    /// Whether a peer can have this NBMA address: it is not ours, and no route leads there through
+    /// a tunnel.
+    fn may_be_nbma(&self, nbma: IpAddr) -> bool;
 }
 
 /// A server, for reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerEntry {
-    /// Its NBMA address.
-    pub nbma: IpAddr,
+    /// Its name, if it is configured by one.
+    pub name: Option<Arc<str>>,
+    /// Its NBMA address, if it is known.
+    pub nbma: Option<IpAddr>,
     /// Its protocol address, if it is known.
     pub protocol: Option<IpAddr>,
     /// Whether we are registered with it.

@@ -20,11 +20,12 @@ use wire::nhrp::{Cie, Code, Flags, Header, Kind, Tag};
 
 use crate::action::{Action, Event, ServerEntry};
 use crate::cache::Origin;
-use crate::config::{Config, NhsConfig};
+use crate::config::{Config, Host, NhsConfig};
 use crate::counters::DropReason;
 use crate::limits::{HOPS, HOPS_REGISTRATION, RETRY_FIRST, RETRY_LAST, TRIES_DOWN};
 use crate::machine::Nhrp;
 use crate::message::{View, host_len, request_extensions};
+use crate::names::Lookup;
 use crate::path::Path;
 
 /// Whether we are registered with a server.
@@ -32,6 +33,8 @@ use crate::path::Path;
 pub enum ServerState {
     /// Better ones of its cluster do.
     Standby,
+    /// Its name has no address yet.
+    Unresolved,
     /// It is asked, and has not answered yet.
     Trying,
     /// We are registered.
@@ -44,23 +47,28 @@ pub enum ServerState {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) config: NhsConfig,
+    /// Where it is; `None` before its name is resolved.
+    pub(crate) nbma: Option<IpAddr>,
+    pub(crate) lookup: Lookup,
     pub(crate) protocol: Option<IpAddr>,
-    state: ServerState,
+    pub(crate) state: ServerState,
     /// Id of the last request.
     id: u32,
     /// Requests sent since the last answer.
     tries: u32,
-    /// When to send the next request; never on standby.
-    due: Option<Instant>,
+    /// When to send the next request; never on standby, nor without an address.
+    pub(crate) due: Option<Instant>,
     /// Our address outside of a NAT.
     outside: Option<IpAddr>,
 }
 
 impl Server {
-    const fn new(config: NhsConfig) -> Self {
+    pub(crate) fn new(config: NhsConfig) -> Self {
         Self {
-            config,
+            nbma: config.host.address(),
+            lookup: Lookup::default(),
             protocol: config.protocol,
+            config,
             state: ServerState::Standby,
             id: 0,
             tries: 0,
@@ -69,17 +77,40 @@ impl Server {
         }
     }
 
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
-        self.due
+    /// It is at another address now, where it is asked anew. Whoever stands in for one that was
+    /// down does so until it answers.
+    pub(crate) fn move_to(&mut self, now: Instant, nbma: IpAddr) {
+        let state = match self.state {
+            ServerState::Down => ServerState::Down,
+            _ => ServerState::Trying,
+        };
+        let lookup = std::mem::take(&mut self.lookup);
+        let fresh = Self::new(self.config.clone());
+        *self = Self { nbma: Some(nbma), state, due: Some(now), lookup, ..fresh };
     }
 
-    pub(crate) const fn entry(&self) -> ServerEntry {
-        ServerEntry {
-            nbma: self.config.nbma,
-            protocol: self.protocol,
-            state: self.state,
-            outside: self.outside,
-        }
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.lookup.deadline()).min()
+    }
+
+    /// How it is reached, once it has an address.
+    pub(crate) fn path(&self) -> Option<Path> {
+        self.nbma.map(Path::from)
+    }
+
+    pub(crate) fn entry(&self) -> ServerEntry {
+        let name = match &self.config.host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
+        };
+        let state = match self.state {
+            ServerState::Trying | ServerState::Down if self.nbma.is_none() => {
+                ServerState::Unresolved
+            }
+            state => state,
+        };
+        let Self { nbma, protocol, outside, .. } = *self;
+        ServerEntry { name, nbma, protocol, state, outside }
     }
 }
 
@@ -98,9 +129,10 @@ impl Nhrp {
     /// Brings servers in the order of the configuration, and begins to use new ones.
     pub(crate) fn join_servers(&mut self, now: Instant) {
         let mut known = std::mem::take(&mut self.servers);
-        for &config in &self.config.servers {
-            let at = known.iter().position(|server| server.config == config);
-            self.servers.push(at.map_or(Server::new(config), |at| known.swap_remove(at)));
+        for config in &self.config.servers {
+            let at = known.iter().position(|server| server.config == *config);
+            let new = || Server::new(config.clone());
+            self.servers.push(at.map_or_else(new, |at| known.swap_remove(at)));
         }
         self.choose(now);
     }
@@ -109,7 +141,7 @@ impl Nhrp {
     /// restarted knows nothing of it.
     pub(crate) fn hurry(&mut self, now: Instant, peer: Path) {
         let mut servers = self.servers.iter_mut();
-        if let Some(server) = servers.find(|server| server.config.path() == peer) {
+        if let Some(server) = servers.find(|server| server.path() == Some(peer)) {
             server.due = server.due.map(|due| due.min(now));
             // The pause begins anew, the id stays: it is the same request.
             server.tries = server.tries.min(1);
@@ -118,6 +150,7 @@ impl Nhrp {
 
     /// Sends the requests that are due.
     pub(crate) fn poll_servers(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.poll_names(now, out);
         for at in 0..self.servers.len() {
             if self.servers[at].due.is_some_and(|due| due <= now) {
                 self.ask_server(now, at, out);
@@ -125,10 +158,9 @@ impl Nhrp {
         }
         for at in self.choose(now) {
             self.withdraw(at, out);
-            self.servers[at] = Server {
-                protocol: self.servers[at].protocol,
-                ..Server::new(self.servers[at].config)
-            };
+            let Server { protocol, nbma, .. } = self.servers[at];
+            let fresh = Server::new(self.servers[at].config.clone());
+            self.servers[at] = Server { protocol, nbma, ..fresh };
         }
     }
 
@@ -143,7 +175,7 @@ impl Nhrp {
         let header = packet.header();
         let own = self.source_for_reply(&header)?;
         let asked = |server: &Server| {
-            server.config.path() == from && server.id == header.request_id && server.tries > 0
+            server.path() == Some(from) && server.id == header.request_id && server.tries > 0
         };
         let at = self.servers.iter().position(asked).ok_or(DropReason::Unsolicited)?;
         let cie = packet.cies().next().ok_or(DropReason::Unsolicited)?;
@@ -169,6 +201,7 @@ impl Nhrp {
         let learnt_before = server.protocol.replace(answers_as);
         server.outside = outside.filter(|&outside| outside != self.config.nbma);
         server.state = ServerState::Registered;
+        server.lookup.succeeded();
         let changed = server.entry() != before;
         let outside = server.outside;
         if let Some(gone) = learnt_before.filter(|&protocol| protocol != answers_as) {
@@ -186,8 +219,10 @@ impl Nhrp {
     /// Takes a registration back, so that others do not send to where we are not.
     pub(crate) fn withdraw(&mut self, at: usize, out: &mut Vec<Action>) {
         let server = &self.servers[at];
-        let (to, id) = (server.config.path(), server.id);
-        let (ServerState::Registered, Some(protocol)) = (server.state, server.protocol) else {
+        let id = server.id;
+        let (ServerState::Registered, Some(to), Some(protocol)) =
+            (server.state, server.path(), server.protocol)
+        else {
             return;
         };
         let Some(own) = self.config.source_for(protocol) else { return };
@@ -211,16 +246,19 @@ impl Nhrp {
     /// Sends a request to a server, anew or again, and notes whether it is down.
     fn ask_server(&mut self, now: Instant, at: usize, out: &mut Vec<Action>) {
         let server = &mut self.servers[at];
+        let Some(nbma) = server.nbma else { return };
         if server.tries == 0 {
             server.id = next_id(&mut self.request_id);
-        } else if server.tries >= TRIES_DOWN && server.state != ServerState::Down {
-            server.state = ServerState::Down;
-            out.push(Action::Event(Event::ServerDown { nbma: server.config.nbma }));
+        } else if server.tries == TRIES_DOWN {
+            server.look_again(now);
+            if std::mem::replace(&mut server.state, ServerState::Down) != ServerState::Down {
+                out.push(Action::Event(Event::ServerDown { nbma }));
+            }
         }
         let pause = backoff(server.tries);
         server.tries = server.tries.saturating_add(1);
         server.due = Some(now + self.random.jitter(pause));
-        let (nbma, protocol, id) = (server.config.nbma, server.protocol, server.id);
+        let (protocol, id) = (server.protocol, server.id);
         let Some(own) = self.own_for(protocol) else { return };
         let unique = if self.config.unique { Flags::UNIQUE } else { Flags::default() };
         let header = Header {
@@ -253,7 +291,7 @@ impl Nhrp {
     fn choose(&mut self, now: Instant) -> Vec<usize> {
         let mut order = (0..self.servers.len()).collect::<Vec<_>>();
         order.sort_by_key(|&at| {
-            let config = self.servers[at].config;
+            let config = &self.servers[at].config;
             (config.cluster, config.priority, at)
         });
         let mut surplus = Vec::new();
@@ -271,7 +309,7 @@ impl Nhrp {
             }
             if server.state == ServerState::Standby {
                 server.state = ServerState::Trying;
-                server.due = Some(now);
+                server.begin(now);
             }
             good += usize::from(server.state != ServerState::Down);
         }
@@ -300,6 +338,6 @@ pub(crate) const fn next_id(last: &mut u32) -> u32 {
 }
 
 /// The pause after a request that so many came before.
-fn backoff(tries: u32) -> Duration {
+pub(crate) fn backoff(tries: u32) -> Duration {
     RETRY_FIRST.saturating_mul(1_u32.checked_shl(tries.min(16)).unwrap_or(u32::MAX)).min(RETRY_LAST)
 }

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use wire::IfAddr;
 use wire::nhrp::PASSWORD_MAX;
 use zeroize::Zeroizing;
-
-use crate::path::Path;
 
 /// A password of 1 to 8 octets. `Debug` shows nothing of it; it is wiped when dropped.
 #[derive(Clone)]
@@ -59,24 +58,48 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where a server is in the underlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// At this NBMA address.
+    Address(IpAddr),
+    /// Where this name of the DNS, or of a hosts file, says.
+    Name(Arc<str>),
+}
+
+impl Host {
+    /// The address, if it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(nbma) => Some(*nbma),
+            Self::Name(_) => None,
+        }
+    }
+
+    /// Whether it is this name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Name(own) if **own == *name)
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(nbma: IpAddr) -> Self {
+        Self::Address(nbma)
+    }
+}
+
 /// A next hop server of a spoke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NhsConfig {
-    /// Its NBMA address.
-    pub nbma: IpAddr,
+    /// Its NBMA address, or a name for it.
+    pub host: Host,
     /// Its protocol address; `None` is learnt from its reply.
     pub protocol: Option<IpAddr>,
     /// The lowest is preferred among those of a cluster.
     pub priority: u8,
     /// Servers that stand in for each other.
     pub cluster: u8,
-}
-
-impl NhsConfig {
-    /// How it is reached.
-    pub(crate) fn path(&self) -> Path {
-        self.nbma.into()
-    }
 }
 
 /// A binding by configuration.
@@ -162,11 +185,13 @@ impl Config {
         if self.registration_interval.is_some_and(|interval| !within.contains(&interval)) {
             return Err(ConfigError::RegistrationInterval);
         }
-        let servers = self.servers.iter().map(|server| (server.nbma, server.protocol));
-        let maps = self.maps.iter().map(|map| (map.nbma, Some(map.protocol)));
+        let servers = self.servers.iter().map(|server| (server.host.address(), server.protocol));
+        let maps = self.maps.iter().map(|map| (Some(map.nbma), Some(map.protocol)));
         let mut seen = Vec::new();
         for (nbma, protocol) in servers.chain(maps) {
-            if nbma.is_ipv4() != self.nbma.is_ipv4() || nbma == self.nbma {
+            if let Some(nbma) = nbma
+                && (nbma.is_ipv4() != self.nbma.is_ipv4() || nbma == self.nbma)
+            {
                 return Err(ConfigError::NbmaFamily(nbma));
             }
             let Some(protocol) = protocol else { continue };
@@ -176,7 +201,7 @@ impl Config {
             seen.push(protocol);
         }
         // Protocol addresses of all, and NBMA addresses of servers, which are told apart by them.
-        let mut nbma = self.servers.iter().map(|server| server.nbma).collect();
+        let mut nbma = self.servers.iter().filter_map(|server| server.host.address()).collect();
         for list in [&mut seen, &mut nbma] {
             list.sort_unstable();
             if let Some(pair) = list.windows(2).find(|pair| pair[0] == pair[1]) {

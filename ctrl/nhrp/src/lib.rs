@@ -12,8 +12,9 @@
 //!   the shortcut is installed when the way to the other spoke works
 //! ```
 //!
-//! - [`server`](mod@server) answers registrations, [`client`](mod@client) makes them, and
-//!   [`purge`](mod@purge) takes them back;
+//! - [`server`](mod@server) answers registrations, [`client`](mod@client) makes them,
+//!   [`names`](mod@names) finds servers that have a name, and [`purge`](mod@purge) takes
+//!   registrations back;
 //! - [`redirect`](mod@redirect) tells of shorter ways and is told of them,
 //!   [`resolution`](mod@resolution) asks for one, [`transit`](mod@transit) passes the question on,
 //!   [`egress`](mod@egress) answers it, and [`shortcut`](mod@shortcut) keeps the answer;
@@ -32,6 +33,7 @@ pub mod egress;
 mod limits;
 mod machine;
 mod message;
+pub mod names;
 mod path;
 pub mod purge;
 mod random;
@@ -45,7 +47,7 @@ pub mod transit;
 pub use action::{Action, Event, Overlay, Route, ServerEntry};
 pub use cache::{Binding, Origin};
 pub use client::ServerState;
-pub use config::{Config, ConfigError, NhsConfig, Secret, StaticMap};
+pub use config::{Config, ConfigError, Host, NhsConfig, Secret, StaticMap};
 pub use counters::{Counters, DropReason};
 pub use machine::Nhrp;
 pub use path::Path;

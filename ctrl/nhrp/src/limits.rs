@@ -8,6 +8,9 @@ pub(crate) const RETRY_LAST: Duration = Duration::from_secs(64);
 /// A server is down after so many requests without an answer: 7 s of silence.
 pub(crate) const TRIES_DOWN: u32 = 3;
 
+/// The name of a server is looked up again after so long, since its address may have changed.
+pub(crate) const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
+
 /// A question is repeated after 1, 2, 4, 7, 7 … s, as FRR does, and given up after 30 s.
 pub(crate) const ASK_AGAIN: [u64; 4] = [1, 2, 4, 7];
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(30);

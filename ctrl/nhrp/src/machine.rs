@@ -245,8 +245,8 @@ impl Nhrp {
         self.questions = Questions::default();
         self.join_servers(now);
         let servers = self.servers.iter().filter_map(|server| {
-            let binding = |protocol| (protocol, server.config.nbma, Origin::Server);
-            server.protocol.map(binding)
+            let (protocol, nbma) = server.protocol.zip(server.nbma)?;
+            Some((protocol, nbma, Origin::Server))
         });
         let maps = self.config.maps.iter().map(|map| (map.protocol, map.nbma, Origin::Static));
         let wanted = servers.chain(maps).collect::<Vec<_>>();

@@ -81,7 +81,7 @@ impl Nhrp {
 
     fn may_purge(&self, (from, purger): (Path, IpAddr), protocol: IpAddr, cie: &Cie) -> bool {
         let Ok(prefix) = cie.prefix(protocol) else { return false };
-        let is_server = || self.servers.iter().any(|server| server.config.path() == from);
+        let is_server = || self.servers.iter().any(|server| server.path() == Some(from));
         let binding = self.cache.find(protocol).filter(|_| prefix.is_host());
         match binding.filter(|binding| binding.origin != Origin::Resolved) {
             Some(binding) => {

@@ -147,7 +147,7 @@ impl Nhrp {
 
     /// How the peer at the NBMA address of an answer, which came from `from`, is reached.
     fn path_of_answer(&self, (from, nbma): (Path, IpAddr), overlay: &impl Overlay) -> Option<Path> {
-        let is_server = self.servers.iter().any(|server| server.config.path() == from);
+        let is_server = self.servers.iter().any(|server| server.path() == Some(from));
         let is_direct = overlay.seen_at(from) == nbma && !is_server;
         let hairpin = self.servers.iter().any(|server| server.entry().outside == Some(nbma));
         if is_direct { Some(from) } else { overlay.path_to(nbma).filter(|_| !hairpin) }
@@ -206,9 +206,8 @@ impl Nhrp {
         let next_hop = self.cache.find(next_hop).filter(|_| next_hop != destination);
         let mut servers = self.servers.iter().map(|server| server.entry());
         next_hop.map(|binding| binding.path).or_else(|| {
-            servers
-                .find(|server| server.state == ServerState::Registered)
-                .map(|server| server.nbma.into())
+            let server = servers.find(|server| server.state == ServerState::Registered)?;
+            server.nbma.map(Path::from)
         })
     }
 
@@ -267,7 +266,7 @@ impl Nhrp {
         let host = IpPrefix::host(destination);
         let Some(told) = told else { return host };
         let prefix = if told.len() < route.len() { route } else { told };
-        let servers = self.servers.iter().map(|server| server.config.nbma);
+        let servers = self.servers.iter().filter_map(|server| server.nbma);
         let own = self.config.addresses.iter().map(|own| own.prefix());
         let kept_out = own
             .chain(servers.chain([nbma, self.config.nbma]).map(IpPrefix::host))

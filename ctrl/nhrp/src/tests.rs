@@ -1,6 +1,7 @@
 mod client;
 mod frr;
 mod hostile;
+mod names;
 mod nat;
 mod networks;
 mod server;
@@ -57,7 +58,7 @@ fn spoke() -> Config {
 }
 
 fn nhs(nbma: &str) -> NhsConfig {
-    NhsConfig { nbma: ip(nbma), protocol: None, priority: 0, cluster: 0 }
+    NhsConfig { host: ip(nbma).into(), protocol: None, priority: 0, cluster: 0 }
 }
 
 /// Where a route leads.
@@ -89,6 +90,11 @@ impl Overlay for Routes {
 
     fn may_claim(&self, _: Path, _: IpAddr) -> bool {
         true
+    }
+
+    /// Each that no route leads to.
+    fn may_be_nbma(&self, nbma: IpAddr) -> bool {
+        self.route(nbma).is_none()
     }
 }
 
@@ -149,7 +155,7 @@ impl Site {
 
     fn events(&mut self) -> Vec<Event> {
         let events = self.actions.iter().filter_map(|action| match action {
-            Action::Event(event) => Some(*event),
+            Action::Event(event) => Some(event.clone()),
             _ => None,
         });
         let events = events.collect();

@@ -14,7 +14,7 @@ impl Tunnel {
             return None;
         }
         let server = |server: &super::Nhs| nhrp::NhsConfig {
-            nbma: server.nbma,
+            host: server.host.clone(),
             protocol: server.protocol,
             priority: server.priority,
             cluster: server.group,

@@ -9,6 +9,10 @@ use wire::{IfAddr, IpPrefix, MacAddr};
 use super::PortRange;
 use super::reader::Complaint;
 
+/// Octets of a host's name, and of a label of it (RFC 1035 section 2.3.4).
+const HOST_NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
 type Parsed<T> = Result<T, Complaint>;
 
 /// `"500ms"`, `"30s"`, `"10m"`, `"1h"`, `"7d"`, or several after each other: `"1h30m"`.
@@ -86,6 +90,29 @@ pub(super) fn unicast(text: &str) -> Parsed<IpAddr> {
         Some(what) => Err(format!("{address} is {what}, not the address of a host").into()),
         None => Ok(address),
     }
+}
+
+/// A unicast address, or the name of a host: labels of letters, digits and hyphens, separated by
+/// dots (RFC 1123 section 2.1). What ends in a number is meant as an address.
+pub(super) fn host(text: &str) -> Parsed<nhrp::Host> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let mut labels = name.split('.');
+    let is_number = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_digit());
+    if text.contains([':', '/']) || labels.clone().next_back().is_some_and(is_number) {
+        return unicast(text).map(nhrp::Host::Address);
+    }
+    let is_label = |label: &str| {
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > HOST_NAME_MAX || !labels.all(is_label) {
+        let complaint = format!("{text:?} is neither an IP address nor the name of a host");
+        return Err(Complaint::from(complaint)
+            .hint("letters, digits and hyphens, separated by dots, at most 253 octets"));
+    }
+    Ok(nhrp::Host::Name(text.into()))
 }
 
 fn not_unicast(address: IpAddr) -> Option<&'static str> {
@@ -249,6 +276,22 @@ mod tests {
         }
         for text in ["", ".", "-x", "a b", "a/b", "caf\u{e9}", "10.0.0.1", "a234567890123456"] {
             assert!(name(text, 15).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let long = [["a"; 63].concat().as_str(); 4].join(".");
+        for text in ["hub", "hub.example.net.", "3com.net", "a-1.b2", &long[..253]] {
+            assert_eq!(host(text), Ok(nhrp::Host::Name(text.into())));
+        }
+        for text in ["192.0.2.1", "2001:db8::1"] {
+            assert_eq!(host(text), Ok(nhrp::Host::Address(text.parse().unwrap())));
+        }
+        let bad =
+            ["", ".", "a..b", "-a", "a-.b", "a_b", "a b", "caf\u{e9}", "1.2.3", "192.0.2.1/24"];
+        for text in bad.into_iter().chain(["224.0.0.5", "::", &long, &["a"; 64].concat()]) {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

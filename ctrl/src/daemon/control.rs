@@ -28,7 +28,7 @@ use crate::policy::{self, Learned, Memory, PortFacts};
 use crate::sas::{AddError, Moment, Sas};
 
 use super::events::Journal;
-use super::nhrp::{Routes, TunnelNhrp};
+use super::nhrp::{Resolver, Routes, TunnelNhrp};
 use super::ports::AttachedPort;
 use super::publish::Transaction;
 use super::reports::{Baseline, ControlDrops};
@@ -97,6 +97,8 @@ pub(super) struct Gateway {
     pub(super) routes: Routes,
     /// By tunnel name.
     pub(super) nhrp: HashMap<String, TunnelNhrp>,
+    /// Finds servers that are configured by name.
+    pub(super) resolver: Resolver,
     /// Peers that NHRP has found.
     pub(super) learned: Learned,
     /// Next hops that are kept resolved.

@@ -75,6 +75,10 @@ fn of_nhrp(tunnel: String, event: nhrp::Event) -> Event {
         nhrp::Event::ServerRefused { nbma, code } => {
             Event::NhrpServerRefused { tunnel, nbma, reason: code.to_string() }
         }
+        nhrp::Event::NameFailed { name, why } => {
+            Event::NhrpServerUnresolved { tunnel, name: name.to_string(), reason: why.to_string() }
+        }
+        nhrp::Event::AddressRefused { nbma } => Event::NhrpServerMisplaced { tunnel, nbma },
         nhrp::Event::Unresolved { destination, code } => {
             let reason = code.map(|code| code.to_string());
             Event::NhrpUnresolved { tunnel, destination, reason }

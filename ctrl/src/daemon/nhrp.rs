@@ -11,6 +11,7 @@
 //! is missing, packets go the way that routing says.
 
 mod overlay;
+mod resolver;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -34,6 +35,7 @@ use crate::policy::{self, AdjacencyKey};
 use super::control::{Gateway, Running};
 
 pub(super) use overlay::Routes;
+pub(super) use resolver::{Resolver, by_host};
 
 /// Addresses that are answered, or that data is taken from, at a time, beside peers: each takes an
 /// adjacency, and is forgotten when as many others have come.
@@ -155,6 +157,20 @@ impl Gateway {
         let mut actions = Vec::new();
         ask(&mut state.machine, &overlay, &mut actions);
         self.nhrp_actions(id, actions);
+        self.follow_servers(id);
+    }
+
+    /// Notes with which servers a tunnel is registered: they may be who gets multicast.
+    fn follow_servers(&mut self, id: TunnelId) {
+        let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else { return };
+        let registered =
+            state.machine.servers().filter(|of| of.state == nhrp::ServerState::Registered);
+        let registered = registered.filter_map(|server| server.nbma).map(Path::from).collect();
+        let learned = self.learned.of_mut(id);
+        if learned.servers != registered {
+            learned.servers = registered;
+            self.changed();
+        }
     }
 
     /// A packet of NHRP, out of a tunnel.
@@ -187,6 +203,7 @@ impl Gateway {
 
     /// What is due.
     pub(super) fn poll_nhrp(&mut self, now: Instant) {
+        self.take_names(now);
         for id in tunnels(&self.config) {
             let Some(state) = self.nhrp.get_mut(&self.config.tunnels[id.index()].name) else {
                 continue;
@@ -249,7 +266,7 @@ impl Gateway {
                 continue;
             };
             let resolved = state.machine.bindings().filter(|of| of.origin == Origin::Resolved);
-            let servers = state.machine.servers().map(|server| Path::from(server.nbma));
+            let servers = state.machine.servers().filter_map(|server| server.nbma).map(Path::from);
             let works = |peer: Path| {
                 let index = self.memory.indices.find(&AdjacencyKey::Peer(interface, peer));
                 let adjacency = index.and_then(|at| self.tables.adjacencies.get(at as usize));
@@ -292,6 +309,10 @@ impl Gateway {
             let news = match action {
                 Action::Send { to, octets } => {
                     self.send_nhrp(id, to, &octets, expecting);
+                    false
+                }
+                Action::LookUp { name } => {
+                    self.look_up(id, name);
                     false
                 }
                 Action::Relay { target, octets } => {
@@ -379,7 +400,7 @@ impl Gateway {
     /// Notes whom a machine talks with.
     fn talk(&mut self, id: TunnelId) {
         let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else { return };
-        let servers = state.machine.servers().map(|server| server.nbma.into());
+        let servers = state.machine.servers().filter_map(|server| server.nbma).map(Path::from);
         let all = servers.chain(state.strangers.iter().copied()).collect();
         self.learned.of_mut(id).correspondents = all;
     }

@@ -101,6 +101,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         down: BTreeSet::new(),
         routes: super::nhrp::Routes::default(),
         nhrp: HashMap::new(),
+        resolver: super::nhrp::Resolver::start(super::nhrp::by_host)?,
         learned: Learned::default(),
         needed: BTreeSet::new(),
         unresolved: HashMap::new(),

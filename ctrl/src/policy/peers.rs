@@ -23,6 +23,8 @@ pub struct LearnedPeers {
     pub shortcuts: BTreeMap<IpPrefix, Path>,
     /// Whom NHRP itself talks with, whether or not a binding leads there.
     pub correspondents: BTreeSet<Path>,
+    /// The servers that we are registered with.
+    pub servers: BTreeSet<Path>,
 }
 
 impl LearnedPeers {
@@ -93,7 +95,7 @@ impl Learned {
             TunnelMode::Mgre { multicast, .. } => {
                 let listed = match multicast {
                     Multicast::Peers(nbma) => nbma.as_slice(),
-                    Multicast::Off | Multicast::EveryPeer => &[],
+                    Multicast::Off | Multicast::EveryPeer | Multicast::Servers => &[],
                 };
                 let bindings = self.bindings(id, tunnel).into_iter().map(|(_, peer)| peer);
                 let talks = self.0.get(&id).into_iter().flat_map(|peers| &peers.correspondents);
@@ -112,6 +114,9 @@ impl Learned {
             TunnelMode::Mgre { multicast: Multicast::Off, .. } => Vec::new(),
             TunnelMode::Mgre { multicast: Multicast::EveryPeer, .. } => {
                 self.bindings(id, tunnel).into_iter().map(|(_, peer)| peer).collect()
+            }
+            TunnelMode::Mgre { multicast: Multicast::Servers, .. } => {
+                self.0.get(&id).map_or_else(Vec::new, |of| of.servers.iter().copied().collect())
             }
             TunnelMode::Mgre { multicast: Multicast::Peers(nbma), .. } => {
                 nbma.iter().map(|nbma| (*nbma).into()).collect()

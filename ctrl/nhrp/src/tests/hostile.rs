@@ -64,6 +64,10 @@ fn an_address_that_the_identity_may_not_claim() {
         fn may_claim(&self, peer: Path, protocol: IpAddr) -> bool {
             (peer, protocol) == (path("10.0.0.11"), ip("10.255.0.11"))
         }
+
+        fn may_be_nbma(&self, _: IpAddr) -> bool {
+            true
+        }
     }
     let mut hub = Site::new(hub());
     for (protocol, nbma) in [("10.255.0.12", "10.0.0.11"), ("10.255.0.11", "10.0.0.12")] {

@@ -26,6 +26,10 @@ impl Overlay for Outside {
         true
     }
 
+    fn may_be_nbma(&self, _: IpAddr) -> bool {
+        true
+    }
+
     fn path_to(&self, nbma: IpAddr) -> Option<Path> {
         (!self.shared || nbma != ip(NAT)).then_some(nbma.into())
     }

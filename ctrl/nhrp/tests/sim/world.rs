@@ -83,6 +83,10 @@ impl Overlay for View {
     fn may_claim(&self, _: Path, _: IpAddr) -> bool {
         true
     }
+
+    fn may_be_nbma(&self, _: IpAddr) -> bool {
+        true
+    }
 }
 
 fn protocol(site: usize) -> IpAddr {
@@ -102,7 +106,7 @@ fn behind(site: usize) -> Ipv4Addr {
 }
 
 fn config(site: usize) -> Config {
-    let nhs = NhsConfig { nbma: HUB_NBMA, protocol: None, priority: 0, cluster: 0 };
+    let nhs = NhsConfig { host: HUB_NBMA.into(), protocol: None, priority: 0, cluster: 0 };
     Config {
         addresses: vec![IfAddr::new(protocol(site), 16).unwrap()],
         nbma: inside(site),
@@ -299,6 +303,7 @@ impl World {
                 }
                 Action::Expect { .. } | Action::Event(_) => {}
                 Action::Relay { .. } => panic!("each site has one tunnel"),
+                Action::LookUp { .. } => panic!("the hub has no name"),
             }
         }
         // All of a hub with 10 000 spokes is looked at now and then.

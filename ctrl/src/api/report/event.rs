@@ -56,6 +56,10 @@ pub enum Event {
     NhrpServerDown { tunnel: String, nbma: IpAddr },
     /// A server has refused our registration.
     NhrpServerRefused { tunnel: String, nbma: IpAddr, reason: String },
+    /// A server's name has no address.
+    NhrpServerUnresolved { tunnel: String, name: String, reason: String },
+    /// A server's name has an address that is ours, or in a tunnel.
+    NhrpServerMisplaced { tunnel: String, nbma: IpAddr },
     /// There is no shorter way; no `reason`: nobody has answered.
     NhrpUnresolved { tunnel: String, destination: IpAddr, reason: Option<String> },
     /// A peer was told that there is a shorter way.
@@ -148,6 +152,15 @@ impl fmt::Display for Event {
             }
             Self::NhrpServerRefused { tunnel, nbma, reason } => {
                 write!(f, "{tunnel}: the next hop server at {nbma} refuses us: {reason}")
+            }
+            Self::NhrpServerUnresolved { tunnel, name, reason } => {
+                write!(f, "{tunnel}: the next hop server {name} has no address: {reason}")
+            }
+            Self::NhrpServerMisplaced { tunnel, nbma } => {
+                write!(
+                    f,
+                    "{tunnel}: {nbma} cannot be a next hop server: it is ours, or in a tunnel"
+                )
             }
             Self::NhrpUnresolved { tunnel, destination, reason } => {
                 let reason = reason.as_deref().unwrap_or("no answer");

@@ -64,8 +64,10 @@ pub struct NhrpShortcut {
 pub struct NhrpServer {
     /// The tunnel.
     pub tunnel: String,
-    /// Address of the server in the underlay.
-    pub nbma: IpAddr,
+    /// Name of the server, if the configuration has one.
+    pub name: Option<String>,
+    /// Address of the server in the underlay; `null`: its name has none.
+    pub nbma: Option<IpAddr>,
     /// Address of the server in the tunnel, once it is known.
     pub protocol: Option<IpAddr>,
     /// Our address outside of a NAT, if there is one between.
@@ -81,6 +83,8 @@ pub struct NhrpServer {
 pub enum NhrpServerState {
     /// Others of its kind are used.
     Standby,
+    /// Its name has no address yet.
+    Unresolved,
     /// Asked, no answer yet.
     Registering,
     /// It has accepted our registration.

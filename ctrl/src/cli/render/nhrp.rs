@@ -53,17 +53,20 @@ pub(super) fn shortcuts(shortcuts: &[NhrpShortcut]) -> String {
 
 /// A line for each server.
 pub(super) fn servers(servers: &[NhrpServer]) -> String {
-    let columns = [Left("TUNNEL"), Left("NBMA"), Left("PROTOCOL"), Left("STATE"), Left("NAT")];
+    let columns =
+        [Left("TUNNEL"), Left("NAME"), Left("NBMA"), Left("PROTOCOL"), Left("STATE"), Left("NAT")];
     let table = Table::new(columns, servers, |server| {
         let state = match server.state {
             NhrpServerState::Standby => "standby",
+            NhrpServerState::Unresolved => "unresolved",
             NhrpServerState::Registering => "registering",
             NhrpServerState::Up => "up",
             NhrpServerState::Down => "down",
         };
         [
             server.tunnel.clone(),
-            server.nbma.to_string(),
+            or_dash(server.name.as_deref()),
+            or_dash(server.nbma),
             or_dash(server.protocol),
             state.to_owned(),
             or_dash(server.outside),

@@ -32,7 +32,9 @@ fn peers(mode: &TunnelMode) -> Vec<(String, IpAddr)> {
             let mut peers: Vec<_> =
                 map.map(|(index, entry)| (format!("nhrp.map[{index}].nbma"), entry.nbma)).collect();
             let servers = nhrp.nhs.iter().enumerate();
-            peers.extend(servers.map(|(i, server)| (format!("nhrp.nhs[{i}].nbma"), server.nbma)));
+            peers.extend(servers.filter_map(|(index, server)| {
+                Some((format!("nhrp.nhs[{index}].nbma"), server.host.address()?))
+            }));
             if let Multicast::Peers(listed) = multicast {
                 let listed = listed.iter().enumerate();
                 peers.extend(listed.map(|(i, nbma)| (format!("nhrp.multicast[{i}]"), *nbma)));

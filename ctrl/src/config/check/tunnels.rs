@@ -32,9 +32,13 @@ pub(super) fn check(draft: &Draft, reports: &Reports<'_>) {
                 reports.warning(&path, Complaint::from(complaint).hint(hint));
             }
         }
-        if let TunnelMode::Mgre { map, multicast, .. } = &tunnel.mode {
+        if let TunnelMode::Mgre { map, multicast, nhrp } = &tunnel.mode {
             check_map(&path, tunnel, map, draft, reports);
             check_multicast(&path, map, multicast, reports);
+            if *multicast == Multicast::Servers && nhrp.nhs.is_empty() {
+                let complaint = "there is no server: \"nhs\" has none";
+                reports.error(&format!("{path}.nhrp.multicast"), complaint);
+            }
             check_nhrp(&path, tunnel, reports);
         }
         check_mtu(&path, tunnel, draft, reports);

@@ -211,10 +211,10 @@ pub struct Nhrp {
 }
 
 /// A next hop server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nhs {
-    /// Address of the server in the underlay.
-    pub nbma: IpAddr,
+    /// Where the server is in the underlay.
+    pub host: nhrp::Host,
     /// Address of the server in the tunnel; `None`: its reply says.
     pub protocol: Option<IpAddr>,
     /// The lowest of a group is preferred.
@@ -239,6 +239,8 @@ pub enum Multicast {
     Off,
     /// `"dynamic"`: every known peer.
     EveryPeer,
+    /// `"nhs"`: the servers that we are registered with.
+    Servers,
     /// These NBMA addresses: at least one, none twice.
     Peers(Vec<IpAddr>),
 }

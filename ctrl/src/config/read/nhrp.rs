@@ -30,13 +30,13 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
         Some(NhrpMap { protocol: protocol?, nbma: nbma? })
     });
     let nhs = list(&section, "nhs", |entry| {
-        let nbma = address(entry.require("nbma"));
+        let host = entry.require("nbma").and_then(|item| item.parse(scalar::host));
         let protocol = entry.take("protocol").map(|item| item.parse(scalar::unicast));
         let [priority, group] =
             ["priority", "group"].map(|key| entry.or_default(key, 0, |item| item.integer(0..=255)));
         // One that is there and wrong was reported.
         let protocol = protocol.map_or(Some(None), |protocol| protocol.map(Some))?;
-        Some(Nhs { nbma: nbma?, protocol, priority, group })
+        Some(Nhs { host: host?, protocol, priority, group })
     });
     let multicast = match section.take("multicast") {
         Some(item) => read_multicast(&item),
@@ -60,10 +60,11 @@ pub(super) fn read(section: Section<'_>) -> Option<Read> {
     let active = active.map_or(Some(None), |active| active.map(NonZeroU8::new))?;
     let listed = match &multicast {
         Multicast::Peers(peers) => peers.first().copied(),
-        Multicast::Off | Multicast::EveryPeer => None,
+        Multicast::Off | Multicast::EveryPeer | Multicast::Servers => None,
     };
     let mapped = map.first().map(|entry| entry.nbma);
-    let first_nbma = mapped.or(nhs.first().map(|server| server.nbma)).or(listed);
+    let server = nhs.iter().find_map(|server| server.host.address());
+    let first_nbma = mapped.or(server).or(listed);
     let nhrp = Nhrp {
         network_id: network_id.and_then(NonZeroU32::new),
         authentication,
@@ -106,7 +107,8 @@ fn password(text: &str) -> Result<nhrp::Secret, Complaint> {
 
 fn read_multicast(item: &Item<'_>) -> Option<Multicast> {
     if !item.is_list() {
-        return item.choice(&[("dynamic", ())]).map(|()| Multicast::EveryPeer);
+        let to_servers = item.choice(&[("dynamic", false), ("nhs", true)])?;
+        return Some(if to_servers { Multicast::Servers } else { Multicast::EveryPeer });
     }
     let mut peers = Vec::new();
     let mut is_whole = true;

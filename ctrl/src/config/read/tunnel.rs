@@ -192,7 +192,9 @@ fn check_families(section: &Section<'_>, mode: &TunnelMode, local: IpAddr) {
                 check(&format!("nhrp.map[{index}].nbma"), entry.nbma);
             }
             for (index, server) in nhrp.nhs.iter().enumerate() {
-                check(&format!("nhrp.nhs[{index}].nbma"), server.nbma);
+                if let Some(nbma) = server.host.address() {
+                    check(&format!("nhrp.nhs[{index}].nbma"), nbma);
+                }
             }
             if let Multicast::Peers(peers) = multicast {
                 for (index, peer) in peers.iter().enumerate() {

@@ -109,7 +109,7 @@ fn tunnels() {
                 registration: Some(Duration::from_secs(30)),
                 unique: false,
                 nhs: vec![Nhs {
-                    nbma: ip("203.0.113.9"),
+                    host: ip("203.0.113.9").into(),
                     protocol: Some(ip("10.255.0.9")),
                     priority: 2,
                     group: 1,
@@ -154,10 +154,15 @@ fn tunnels() {
     };
     assert_eq!(branch, expected);
     assert_eq!(six.local, ip("2001:db8:1::1"));
-    assert_eq!(
-        six.mode,
-        TunnelMode::Mgre { map: vec![], multicast: Multicast::EveryPeer, nhrp: silent() }
-    );
+    let hub = Nhs {
+        host: ::nhrp::Host::Name("hub.example.net".into()),
+        protocol: None,
+        priority: 0,
+        group: 0,
+    };
+    let authentication = Some(::nhrp::Secret::new(b"s3cret").unwrap());
+    let nhrp = Nhrp { authentication, nhs: vec![hub], ..silent() };
+    assert_eq!(six.mode, TunnelMode::Mgre { map: vec![], multicast: Multicast::Servers, nhrp });
 }
 
 #[test]

@@ -161,7 +161,9 @@ fn cause(event: &Event) -> Cause {
         Event::NhrpUnresolved { destination, .. } => Cause::Traffic(*destination),
         Event::NhrpRedirected { peer, .. } => Cause::Traffic(*peer),
         Event::NhrpShortcutRemoved { nbma, .. } => Cause::Traffic(*nbma),
-        Event::LinkUp { .. }
+        Event::NhrpServerUnresolved { .. }
+        | Event::NhrpServerMisplaced { .. }
+        | Event::LinkUp { .. }
         | Event::LinkDown { .. }
         | Event::TunnelUp { .. }
         | Event::TunnelDown { .. }
@@ -179,6 +181,8 @@ fn level(event: &Event) -> Level {
         Event::ReloadFailed { .. } => Level::Error,
         Event::NhrpServerDown { .. }
         | Event::NhrpServerRefused { .. }
+        | Event::NhrpServerUnresolved { .. }
+        | Event::NhrpServerMisplaced { .. }
         | Event::NhrpRefused { .. }
         | Event::TunnelDown { .. }
         | Event::SaExpired(_) => Level::Warn,

@@ -26,6 +26,8 @@ pub(in super::super) struct Routes {
     lens: BTreeSet<u8>,
     /// The network of each tunnel.
     networks: Vec<TunnelId>,
+    /// Addresses of the gateway itself.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Routes {
@@ -33,7 +35,7 @@ impl Routes {
     pub(in super::super) fn new(config: &Config) -> Self {
         let tunnels = (0..).map(TunnelId).take(config.tunnels.len());
         let networks = tunnels.map(|tunnel| config.network(tunnel)).collect();
-        let mut routes = Self { networks, ..Self::default() };
+        let mut routes = Self { networks, own: own(config), ..Self::default() };
         for route in config.routes.iter().filter(|route| route.table == Table::Overlay) {
             let Some(hop) = route.next_hops.first() else { continue };
             let way = match (hop.interface(), hop) {
@@ -78,6 +80,17 @@ impl Routes {
         }
     }
 
+    /// Whether an address is our own, or a prefix that covers it leads into a tunnel: the
+    /// configuration refuses such NBMA addresses, where it has them, and so do we. The default
+    /// route claims nothing.
+    fn is_recursive(&self, nbma: IpAddr) -> bool {
+        let mut prefixes = self.lens.iter().filter(|len| **len > 0).filter_map(|len| {
+            let prefix = IpPrefix::containing(nbma, *len).ok()?;
+            self.ways.get(&prefix)
+        });
+        self.own.contains(&nbma) || prefixes.any(|way| matches!(way, Way::Tunnel(..)))
+    }
+
     fn are_one_network(&self, one: TunnelId, other: TunnelId) -> bool {
         self.networks[one.index()] == self.networks[other.index()]
     }
@@ -93,6 +106,12 @@ impl Routes {
             Some((prefix, *self.ways.get(&prefix)?))
         })
     }
+}
+
+fn own(config: &Config) -> BTreeSet<IpAddr> {
+    let ports = config.ports.iter().flat_map(|port| &port.addresses);
+    let tunnels = config.tunnels.iter().flat_map(|tunnel| &tunnel.addresses);
+    ports.chain(tunnels).map(|own| own.address()).collect()
 }
 
 /// The overlay as the machine of one tunnel sees it.
@@ -140,6 +159,10 @@ impl nhrp::Overlay for Overlay<'_> {
             [peer] => Some(*peer),
             _ => None,
         }
+    }
+
+    fn may_be_nbma(&self, nbma: IpAddr) -> bool {
+        !self.routes.is_recursive(nbma)
     }
 }
 
@@ -231,6 +254,15 @@ mod tests {
         assert_eq!(route("192.0.2.1"), None);
         assert_eq!(routes.next_hops(TunnelId(0)), [ip("10.255.0.2")].into());
         assert!(routes.next_hops(TunnelId(1)).is_empty());
+        for (nbma, may) in [
+            ("198.51.100.2", true),
+            ("192.0.2.1", true),
+            ("198.51.100.1", false), // ours
+            ("10.255.0.9", false),   // in the tunnel
+            ("10.7.1.1", false),     // to our side, but covered by what leads into the tunnel
+        ] {
+            assert_eq!(overlay.may_be_nbma(ip(nbma)), may, "{nbma}");
+        }
         for (protocol, may) in [("10.255.0.9", true), ("10.1.0.7", false)] {
             let peer = ip("198.51.100.2").into();
             assert_eq!(overlay.may_claim(peer, ip(protocol)), may, "{protocol}");

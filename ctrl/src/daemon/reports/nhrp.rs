@@ -52,11 +52,13 @@ impl Gateway {
     pub(in super::super) fn report_nhrp_servers(&self) -> Vec<NhrpServer> {
         let server = |tunnel: &str, server: nhrp::ServerEntry| NhrpServer {
             tunnel: tunnel.to_owned(),
+            name: server.name.as_deref().map(str::to_owned),
             nbma: server.nbma,
             protocol: server.protocol,
             outside: server.outside,
             state: match server.state {
                 nhrp::ServerState::Standby => NhrpServerState::Standby,
+                nhrp::ServerState::Unresolved => NhrpServerState::Unresolved,
                 nhrp::ServerState::Trying => NhrpServerState::Registering,
                 nhrp::ServerState::Registered => NhrpServerState::Up,
                 nhrp::ServerState::Down => NhrpServerState::Down,

@@ -73,6 +73,27 @@ fn who_is_only_talked_with_has_an_adjacency_and_no_route() {
 }
 
 #[test]
+fn multicast_to_servers_is_for_those_that_we_are_registered_with() {
+    let servers = "multicast = \"nhs\"\nnhs = [{ nbma = \"hub.example.net\" }]";
+    let mut scene =
+        Scene::new(&[PORTS, &DYNAMIC.replace("multicast = \"dynamic\"", servers)].concat());
+    let copies = |scene: &Scene| {
+        let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
+        let to = |of: &dataplane::tables::Replica| match scene.at(of.adjacency) {
+            Adjacency::Tunnel(encap) => outer(encap).1,
+            other => panic!("{other:?}"),
+        };
+        list.replicas.iter().map(to).collect::<Vec<_>>()
+    };
+    assert!(copies(&scene).is_empty());
+    let hub = ip("203.0.113.7");
+    let learned = scene.learned.of_mut(DM);
+    (learned.correspondents, learned.servers) = ([hub].into(), [hub].into());
+    scene.compile();
+    assert_eq!(copies(&scene), [hub]);
+}
+
+#[test]
 fn several_bindings_may_share_an_nbma_address() {
     let mut peers = LearnedPeers::default();
     let nbma = path("203.0.113.9");

@@ -45,16 +45,25 @@ dmvpn   10.12.0.0/24  10.255.0.12  203.0.113.12    9m 0s
     );
     let server = NhrpServer {
         tunnel: "dmvpn".into(),
-        nbma: ip("198.51.100.1"),
+        name: None,
+        nbma: Some(ip("198.51.100.1")),
         protocol: None,
         outside: Some(ip("203.0.113.9")),
         state: NhrpServerState::Registering,
     };
+    let named = NhrpServer {
+        name: Some("hub.example.net".into()),
+        nbma: None,
+        outside: None,
+        state: NhrpServerState::Unresolved,
+        ..server.clone()
+    };
     shows(
-        &Reply::NhrpServers(vec![server]),
+        &Reply::NhrpServers(vec![server, named]),
         "\
-TUNNEL  NBMA          PROTOCOL  STATE        NAT
-dmvpn   198.51.100.1  -         registering  203.0.113.9
+TUNNEL  NAME             NBMA          PROTOCOL  STATE        NAT
+dmvpn   -                198.51.100.1  -         registering  203.0.113.9
+dmvpn   hub.example.net  -             -         unresolved   -
 ",
     );
     let messages = |kind: &str, received, sent| NhrpMessages { kind: kind.into(), received, sent };
