@@ -140,8 +140,8 @@ impl Nhrp {
     /// Registers now with a server whose way came up, also if we are registered: a server that
     /// restarted knows nothing of it.
     pub(crate) fn hurry(&mut self, now: Instant, peer: Path) {
-        let mut servers = self.servers.iter_mut();
-        if let Some(server) = servers.find(|server| server.path() == Some(peer)) {
+        // One for each address family of ours.
+        for server in self.servers.iter_mut().filter(|server| server.path() == Some(peer)) {
             server.due = server.due.map(|due| due.min(now));
             // The pause begins anew, the id stays: it is the same request.
             server.tries = server.tries.min(1);
@@ -259,7 +259,7 @@ impl Nhrp {
         server.tries = server.tries.saturating_add(1);
         server.due = Some(now + self.random.jitter(pause));
         let (protocol, id) = (server.protocol, server.id);
-        let Some(own) = self.own_for(protocol) else { return };
+        let Some(own) = self.config.own_for(protocol) else { return };
         let unique = if self.config.unique { Flags::UNIQUE } else { Flags::default() };
         let header = Header {
             kind: Kind::RegistrationRequest,
@@ -289,19 +289,22 @@ impl Nhrp {
 
     /// Begins to use the servers that are wanted; says which are used and not wanted any more.
     fn choose(&mut self, now: Instant) -> Vec<usize> {
+        // Who stands in for whom: servers of a cluster, for the same address of ours.
+        let group = |config: &NhsConfig| (config.cluster, self.config.own_for(config.protocol));
         let mut order = (0..self.servers.len()).collect::<Vec<_>>();
         order.sort_by_key(|&at| {
             let config = &self.servers[at].config;
-            (config.cluster, config.priority, at)
+            (group(config), config.priority, at)
         });
         let mut surplus = Vec::new();
-        let (mut cluster, mut good) = (None, 0);
+        let (mut last, mut good) = (None, 0);
         for at in order {
             let server = &mut self.servers[at];
-            if cluster.replace(server.config.cluster) != Some(server.config.cluster) {
+            let group = group(&server.config);
+            if last.replace(group) != Some(group) {
                 good = 0;
             }
-            if good >= self.config.cluster_max(server.config.cluster) {
+            if good >= self.config.cluster_max(group.0) {
                 if server.state != ServerState::Standby {
                     surplus.push(at);
                 }
@@ -320,14 +323,6 @@ impl Nhrp {
     pub(crate) fn source_for_reply(&self, header: &Header) -> Result<IpAddr, DropReason> {
         let ours = self.config.is_own(header.src_protocol) && header.src_nbma == self.config.nbma;
         if ours { Ok(header.src_protocol) } else { Err(DropReason::NotForUs) }
-    }
-
-    /// Our address to register with a server, whose protocol address may be unknown.
-    fn own_for(&self, protocol: Option<IpAddr>) -> Option<IpAddr> {
-        match protocol {
-            Some(protocol) => self.config.source_for(protocol),
-            None => self.config.addresses.first().map(|own| own.address()),
-        }
     }
 }
 

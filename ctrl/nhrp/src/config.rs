@@ -164,7 +164,8 @@ pub enum ConfigError {
     /// A server or map whose protocol address is ours, or of no family that the tunnel has.
     #[error("{0} cannot be a peer's protocol address on this tunnel")]
     Protocol(IpAddr),
-    /// Two servers or maps with the same protocol address, or two servers with the same NBMA one.
+    /// Two servers or maps with the same protocol address, or two servers with the same NBMA one
+    /// for one address family of ours.
     #[error("{0} is there twice")]
     Twice(IpAddr),
 }
@@ -200,15 +201,14 @@ impl Config {
             }
             seen.push(protocol);
         }
-        // Protocol addresses of all, and NBMA addresses of servers, which are told apart by them.
-        let mut nbma = self.servers.iter().filter_map(|server| server.host.address()).collect();
-        for list in [&mut seen, &mut nbma] {
-            list.sort_unstable();
-            if let Some(pair) = list.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(ConfigError::Twice(pair[0]));
-            }
-        }
-        Ok(())
+        // One address of ours is registered once with a server.
+        let registration = |server: &NhsConfig| {
+            let own = self.own_for(server.protocol);
+            server.host.address().map(|nbma| (nbma, own))
+        };
+        let registrations = self.servers.iter().filter_map(registration).collect();
+        let twice = twice(seen).or_else(|| twice(registrations).map(|(nbma, _)| nbma));
+        twice.map_or(Ok(()), |address| Err(ConfigError::Twice(address)))
     }
 
     /// Whether a protocol address is ours.
@@ -222,6 +222,15 @@ impl Config {
     pub fn source_for(&self, protocol: IpAddr) -> Option<IpAddr> {
         let mut addresses = self.addresses.iter().map(|own| own.address());
         addresses.find(|own| own.is_ipv4() == protocol.is_ipv4())
+    }
+
+    /// Our address to register with a server: the first of the family of its protocol address, or
+    /// the first of all if that is not known.
+    pub(crate) fn own_for(&self, protocol: Option<IpAddr>) -> Option<IpAddr> {
+        match protocol {
+            Some(protocol) => self.source_for(protocol),
+            None => self.addresses.first().map(|own| own.address()),
+        }
     }
 
     /// The holding time in the unit of its field, seconds.
@@ -254,4 +263,10 @@ impl Config {
         };
         !of_nobody && !self.addresses.iter().any(of_network)
     }
+}
+
+/// What is in a list more than once.
+fn twice<T: Ord + Copy>(mut list: Vec<T>) -> Option<T> {
+    list.sort_unstable();
+    list.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -122,7 +122,10 @@ impl Nhrp {
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
     ) -> Result<IpAddr, String> {
+        // As in the configuration, a server is registered with once by each address of ours.
+        let own = |server: &Server| self.config.own_for(server.config.protocol);
         let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
+        let others = others.filter(|(_, other)| own(other) == own(&self.servers[at]));
         let taken: Vec<IpAddr> = others.filter_map(|(_, other)| other.nbma).collect();
         let family = found.iter().filter(|nbma| nbma.is_ipv4() == self.config.nbma.is_ipv4());
         let is_good = |nbma: &IpAddr| {

@@ -209,3 +209,44 @@ fn another_configuration_keeps_what_it_does_not_touch() {
     assert_eq!(spoke.actions, [Action::Remove { protocol: ip("10.255.0.1") }]);
     assert_eq!(spoke.nhrp.poll_timeout(), None);
 }
+
+/// ```text
+/// spoke > hub   Registration Request  10.255.0.11
+/// spoke > hub   Registration Request  fd00::11, the same NBMA address
+/// ```
+#[test]
+fn both_families_by_one_server() {
+    let v4 = NhsConfig { protocol: Some(ip("10.255.0.1")), ..nhs("10.0.0.1") };
+    let v6 = NhsConfig { protocol: Some(ip("fd00::1")), ..nhs("10.0.0.1") };
+    let mut both = Config { servers: vec![v4, v6], clusters: vec![(0, 1)], ..spoke() };
+    both.addresses.push("fd00::11/64".parse().unwrap());
+    let mut hub = hub();
+    hub.addresses.push("fd00::1/64".parse().unwrap());
+    let (mut spoke, mut hub) = (Site::new(both.clone()), Site::new(hub));
+    spoke.poll();
+    let asked = spoke.sent();
+    assert_eq!(asked.len(), 2, "one of each family is no other's stand-in");
+    for (_, request) in &asked {
+        let reply = answered(&mut hub, "10.0.0.11", request);
+        spoke.receive("10.0.0.1", &reply);
+    }
+    assert_eq!(
+        (spoke.state(0), spoke.state(1)),
+        (ServerState::Registered, ServerState::Registered)
+    );
+    for protocol in ["10.255.0.11", "fd00::11"] {
+        assert_eq!(hub.binding(protocol).unwrap().nbma, ip("10.0.0.11"));
+    }
+    // The hub restarted: it is told both anew; and both are taken back.
+    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.poll();
+    assert_eq!(spoke.sent().len(), 2);
+    spoke.nhrp.shutdown(&mut spoke.actions);
+    for (_, purge) in spoke.sent() {
+        hub.receive("10.0.0.11", &purge);
+    }
+    assert_eq!(hub.nhrp.bindings().count(), 0);
+    // The same family twice by one server is a mistake.
+    both.servers.push(nhs("10.0.0.1"));
+    assert_eq!(both.check(), Err(ConfigError::Twice(ip("10.0.0.1"))));
+}

@@ -171,6 +171,22 @@ fn a_cluster() {
     assert_eq!(spoke.state(1), ServerState::Standby);
 }
 
+/// An IPv4 and an IPv6 address of ours are both registered where the name leads.
+#[test]
+fn one_name_for_both_families() {
+    let [v4, v6] = ["10.255.0.1", "fd00::1"].map(|protocol| {
+        let protocol = Some(ip(protocol));
+        NhsConfig { protocol, ..named(NAME) }
+    });
+    let mut both = Config { servers: vec![v4, v6], ..spoke() };
+    both.addresses.push("fd00::11/64".parse().unwrap());
+    let mut spoke = Site::new(both);
+    spoke.poll();
+    assert_eq!(spoke.asked(), [NAME]);
+    spoke.named(NAME, Ok(&["10.0.0.1", "10.0.0.2"]));
+    assert_eq!([0, 1].map(|at| spoke.nbma_of_server(at)), [Some(ip("10.0.0.1")); 2]);
+}
+
 #[test]
 fn two_servers_with_one_name() {
     let servers = vec![named(NAME), named(NAME)];
