@@ -17,7 +17,8 @@
 //!   registrations back;
 //! - [`redirect`](mod@redirect) tells of shorter ways and is told of them,
 //!   [`resolution`](mod@resolution) asks for one, [`transit`](mod@transit) passes the question on,
-//!   [`egress`](mod@egress) answers it, and [`shortcut`](mod@shortcut) keeps the answer;
+//!   [`egress`](mod@egress) answers it and [`recall`](mod@recall) takes the answer back, and
+//!   [`shortcut`](mod@shortcut) keeps it;
 //! - `cache` holds who is reached how, in order of deadlines;
 //! - `limits` says how many and how long, and why; [`counters`](mod@counters) what happened.
 //!
@@ -37,6 +38,7 @@ pub mod names;
 mod path;
 pub mod purge;
 mod random;
+pub mod recall;
 pub mod redirect;
 pub mod resolution;
 pub mod server;

@@ -24,6 +24,11 @@ pub(crate) const QUESTIONS_MAX: usize = 1024;
 pub(crate) const SHORTCUTS_MAX: usize = 4096;
 /// Answers that are remembered, so as to be taken back when routes change.
 pub(crate) const ANSWERS_MAX: usize = 8192;
+/// A Purge Request is sent again after 1 and 2 s, and its reply awaited for 4 s more.
+pub(crate) const RECALL_AGAIN: [u64; 3] = [1, 2, 4];
+/// Purge Requests that wait for their reply. More are sent once: a change of many routes is told by
+/// routing as well.
+pub(crate) const RECALLS_MAX: usize = 1024;
 /// A peer is told about the same pair of networks once in so long: Cisco's interval.
 pub(crate) const REDIRECT_INTERVAL: Duration = Duration::from_secs(8);
 /// Pairs that are remembered; beyond these nobody is told, until some are old.

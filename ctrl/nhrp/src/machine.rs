@@ -17,6 +17,7 @@ use crate::limits::{ErrorRate, POLL_MAX};
 use crate::message::{View, is_authentic};
 use crate::path::Path;
 use crate::random::Random;
+use crate::recall::Recalls;
 use crate::redirect::Redirects;
 use crate::resolution::Questions;
 use crate::shortcut::{Shortcut, Shortcuts};
@@ -34,6 +35,7 @@ pub struct Nhrp {
     pub(crate) questions: Questions,
     pub(crate) shortcuts: Shortcuts,
     pub(crate) answers: Answers,
+    pub(crate) recalls: Recalls,
     pub(crate) redirects: Redirects,
     /// Peers whose way works, of a protected tunnel.
     pub(crate) reachable: BTreeSet<Path>,
@@ -65,6 +67,7 @@ impl Nhrp {
             questions: Questions::default(),
             shortcuts: Shortcuts::default(),
             answers: Answers::default(),
+            recalls: Recalls::default(),
             redirects: Redirects::default(),
             reachable: BTreeSet::new(),
         };
@@ -127,9 +130,9 @@ impl Nhrp {
     }
 
     /// Routes changed: shortcuts and answers that do not fit them any more go.
-    pub fn routes_changed(&mut self, overlay: &impl Overlay, out: &mut Vec<Action>) {
+    pub fn routes_changed(&mut self, now: Instant, overlay: &impl Overlay, out: &mut Vec<Action>) {
         self.check_shortcuts(overlay, out);
-        self.check_answers(overlay, out);
+        self.check_answers(now, overlay, out);
     }
 
     /// Packets went by a shortcut, or to a peer that was resolved: it is renewed in time.
@@ -166,6 +169,7 @@ impl Nhrp {
         self.poll_servers(now, out);
         self.poll_shortcuts(now, overlay, out);
         self.poll_questions(now, overlay, out);
+        self.poll_recalls(now, out);
         self.answers.expire(now);
         self.redirects.expire(now);
     }
@@ -179,6 +183,7 @@ impl Nhrp {
             self.questions.next_deadline(),
             self.shortcuts.next_deadline(),
             self.answers.next_deadline(),
+            self.recalls.next_deadline(),
             self.redirects.next_deadline(),
         ];
         servers.chain(others.into_iter().flatten()).min()

@@ -65,20 +65,6 @@ impl Nhrp {
         Ok(())
     }
 
-    /// Passes a Purge Reply on. We wait for none: our requests say so.
-    pub(crate) fn purged(
-        &mut self,
-        (now, from, packet): (Instant, Path, &View<'_>),
-        overlay: &impl Overlay,
-        out: &mut Vec<Action>,
-    ) -> Result<(), DropReason> {
-        let asker = packet.header().src_protocol;
-        if self.config.is_own(asker) {
-            return Err(DropReason::Unsolicited);
-        }
-        self.pass_on((now, from, packet), asker, overlay, out)
-    }
-
     fn may_purge(&self, (from, purger): (Path, IpAddr), protocol: IpAddr, cie: &Cie) -> bool {
         let Ok(prefix) = cie.prefix(protocol) else { return false };
         let is_server = || self.servers.iter().any(|server| server.path() == Some(from));

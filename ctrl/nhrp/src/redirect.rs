@@ -28,18 +28,7 @@ use crate::timers::Timers;
 const HOPS: u8 = 1;
 
 /// Which peers were told lately, about packets from where to where.
-#[derive(Debug, Default)]
-pub(crate) struct Redirects(Timers<(IpPrefix, IpPrefix, Path), ()>);
-
-impl Redirects {
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.0.next_deadline()
-    }
-
-    pub(crate) fn expire(&mut self, now: Instant) {
-        while self.0.pop(now).is_some() {}
-    }
-}
+pub(crate) type Redirects = Timers<(IpPrefix, IpPrefix, Path), ()>;
 
 impl Nhrp {
     /// Takes a sample of a packet that came from a peer and went out by this tunnel, or by another
@@ -72,11 +61,11 @@ impl Nhrp {
         }
         self.redirects.expire(now);
         let key = (behind, towards, from);
-        if self.redirects.0.find(key).is_some() || self.redirects.0.len() >= REDIRECTS_MAX {
+        if self.redirects.find(key).is_some() || self.redirects.len() >= REDIRECTS_MAX {
             return;
         }
         let Some(own) = self.config.source_for(source) else { return };
-        self.redirects.0.insert(key, now + REDIRECT_INTERVAL, ());
+        self.redirects.insert(key, now + REDIRECT_INTERVAL, ());
         let header = Header {
             kind: Kind::TrafficIndication,
             hop_count: HOPS,

@@ -55,6 +55,11 @@ impl<K: Ord + Copy, V> Timers<K, V> {
         self.order.first().map(|&(at, _)| at)
     }
 
+    /// Takes out all whose deadlines have passed.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while self.pop(now).is_some() {}
+    }
+
     /// Takes out the entry whose deadline was first, if it has passed.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(K, V)> {
         let &(at, key) = self.order.first()?;

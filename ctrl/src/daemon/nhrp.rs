@@ -104,7 +104,9 @@ impl Gateway {
                     self.nhrp.insert(name, state);
                     self.talk(id);
                     self.nhrp_actions(id, actions);
-                    self.ask_nhrp(id, |machine, overlay, out| machine.routes_changed(overlay, out));
+                    self.ask_nhrp(id, |machine, overlay, out| {
+                        machine.routes_changed(now, overlay, out);
+                    });
                 }
                 // The configuration was checked; a tunnel without NHRP still forwards.
                 Err(error) => warn!("no NHRP on tunnel {name}: {error}"),

@@ -238,7 +238,7 @@ fn both_families_by_one_server() {
         assert_eq!(hub.binding(protocol).unwrap().nbma, ip("10.0.0.11"));
     }
     // The hub restarted: it is told both anew; and both are taken back.
-    spoke.nhrp.peer_state(spoke.now, ip("10.0.0.1"), true, &mut spoke.actions);
+    spoke.nhrp.peer_state(spoke.now, path("10.0.0.1"), true, &mut spoke.actions);
     spoke.poll();
     assert_eq!(spoke.sent().len(), 2);
     spoke.nhrp.shutdown(&mut spoke.actions);

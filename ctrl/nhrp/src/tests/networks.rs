@@ -119,7 +119,7 @@ fn a_shortcut_between_two_tunnels() {
 
     // The other spoke takes its answer back.
     two.routes.0.clear();
-    two.nhrp.routes_changed(&two.routes, &mut two.actions);
+    two.nhrp.routes_changed(two.now, &two.routes, &mut two.actions);
     let purge = two.sent_one("10.0.0.2");
     hub.0[B].receive("10.0.0.12", &purge);
     hub.relay(B);

@@ -96,7 +96,7 @@ impl Net {
     fn route_changed(&mut self, at: usize, routes: Vec<(&'static str, Via)>) {
         let site = &mut self.sites[at];
         site.routes.0 = routes;
-        site.nhrp.routes_changed(&site.routes, &mut site.actions);
+        site.nhrp.routes_changed(site.now, &site.routes, &mut site.actions);
     }
 
     /// With a shortcut from the first spoke to the network of the second.
@@ -220,10 +220,75 @@ fn an_egress_takes_its_answer_back() {
     let routes = vec![("0.0.0.0/0", Via::Peer("10.255.0.1"))];
     net.route_changed(TWO, routes);
     net.deliver();
-    assert_eq!(net.seen, [(TWO, HUB, Kind::PurgeRequest), (HUB, ONE, Kind::PurgeRequest)]);
+    assert_eq!(
+        net.seen,
+        [
+            (TWO, HUB, Kind::PurgeRequest),
+            (HUB, ONE, Kind::PurgeRequest),
+            (ONE, HUB, Kind::PurgeReply),
+            (HUB, TWO, Kind::PurgeReply),
+        ]
+    );
     assert!(net.shortcuts(ONE).is_empty());
     let gone = Action::RemoveShortcut { prefix: prefix("192.168.2.0/24") };
     assert_eq!(net.sites[ONE].actions, [gone]);
+    // It is answered: no more of it.
+    net.clear();
+    net.pass(10);
+    assert!(net.seen.is_empty());
+}
+
+/// The first packets are lost; FRR answers none.
+#[test]
+fn an_answer_is_taken_back_three_times_at_most() {
+    let mut net = Net::with_shortcut();
+    let routes = vec![("0.0.0.0/0", Via::Peer("10.255.0.1"))];
+    net.route_changed(TWO, routes.clone());
+    let two = &mut net.sites[TWO];
+    let start = two.now;
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        let purges = two.sent().into_iter().map(|(_, octets)| octets);
+        let purges = purges.filter(|octets| view(octets).kind() == Kind::PurgeRequest);
+        sent.extend(purges.map(|octets| (two.now - start, octets)));
+        two.pass(s(1));
+    }
+    let times = sent.iter().map(|(at, _)| at.as_secs()).collect::<Vec<_>>();
+    assert_eq!(times, [0, 1, 3]);
+    assert!(sent.iter().all(|(_, octets)| *octets == sent[0].1), "the same request");
+    assert!(!view(&sent[0].1).header().flags.contains(Flags::NO_REPLY));
+
+    // The route returns and is asked for again: the purge of the answer before would undo it.
+    let mut net = Net::with_shortcut();
+    let before = net.sites[TWO].routes.0.clone();
+    net.route_changed(TWO, routes);
+    net.sites[TWO].sent();
+    net.route_changed(TWO, before);
+    let one = &mut net.sites[ONE];
+    let expires = one.now + s(60);
+    one.nhrp.used(expires - s(1), prefix("192.168.2.0/24"), &one.routes, &mut one.actions);
+    net.deliver();
+    net.pass(10);
+    assert_eq!(net.shortcuts(ONE).len(), 1);
+}
+
+#[test]
+fn a_purge_reply_that_nobody_waits_for() {
+    let mut net = Net::with_shortcut();
+    net.route_changed(TWO, vec![]);
+    let two = &mut net.sites[TWO];
+    let purge = two.sent_one("10.0.0.1");
+    let mut reply = Request::purge("10.255.0.12", "10.0.0.12");
+    reply.header = Header { kind: Kind::PurgeReply, ..view(&purge).header() };
+    reply.header.request_id ^= 1;
+    two.receive("10.0.0.1", &reply.octets());
+    assert_eq!(two.dropped(DropReason::Unsolicited), 1);
+    reply.header.request_id ^= 1;
+    two.receive("10.0.0.1", &reply.octets());
+    two.receive("10.0.0.1", &reply.octets());
+    assert_eq!(two.dropped(DropReason::Unsolicited), 2, "once");
+    two.pass(s(10));
+    assert!(two.sent().is_empty());
 }
 
 #[test]
@@ -231,6 +296,11 @@ fn a_shutdown_of_the_egress() {
     let mut net = Net::with_shortcut();
     let two = &mut net.sites[TWO];
     two.nhrp.shutdown(&mut two.actions);
+    let purges = two.actions.iter().filter_map(|action| match action {
+        Action::Send { octets, .. } => Some(view(octets).header().flags),
+        _ => None,
+    });
+    assert!(purges.into_iter().all(|flags| flags.contains(Flags::NO_REPLY)));
     net.deliver();
     assert!(net.shortcuts(ONE).is_empty());
     assert!(net.sites[HUB].binding("10.255.0.12").is_none());
