@@ -250,3 +250,30 @@ fn both_families_by_one_server() {
     both.servers.push(nhs("10.0.0.1"));
     assert_eq!(both.check(), Err(ConfigError::Twice(ip("10.0.0.1"))));
 }
+
+/// A renewal is the probe that each server answers: one that dies is noticed after the interval and
+/// 7 s at the latest, and another stands in for it at once.
+#[test]
+fn a_dead_server_is_noticed_soon() {
+    let servers = vec![nhs("10.0.0.1"), NhsConfig { priority: 1, ..nhs("10.0.0.2") }];
+    let registration_interval = Some(s(10));
+    let probing = Config { servers, registration_interval, clusters: vec![(0, 1)], ..spoke() };
+    let (mut spoke, mut hub) = (Site::new(probing), Site::new(hub()));
+    spoke.poll();
+    let request = spoke.sent_one("10.0.0.1");
+    let reply = answered(&mut hub, "10.0.0.11", &request);
+    spoke.receive("10.0.0.1", &reply);
+    spoke.events();
+    let died = spoke.now;
+    while spoke.state(0) == ServerState::Registered {
+        spoke.now = spoke.nhrp.poll_timeout().unwrap();
+        spoke.poll();
+    }
+    let took = spoke.now - died;
+    assert!((s(15)..=s(17)).contains(&took), "{took:?}");
+    assert_eq!(spoke.events(), [Event::ServerDown { nbma: ip("10.0.0.1") }]);
+    spoke.sent();
+    spoke.poll();
+    let asked = spoke.sent_one("10.0.0.2");
+    assert_eq!(view(&asked).kind(), Kind::RegistrationRequest);
+}
