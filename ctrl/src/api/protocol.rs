@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::report::{
-    Core, Drop, Events, Neighbor, NhrpBinding, NhrpServer, NhrpShortcut, NhrpTraffic, Peer, Port,
-    Route, Sa, Stage, Topology, Tunnel,
+    Core, Drop, Events, Neighbor, NhrpBinding, NhrpOverview, NhrpReceiver, NhrpServer,
+    NhrpShortcut, NhrpTraffic, Peer, Port, Route, Sa, Stage, Topology, Tunnel,
 };
 
 pub use sa::{SaAdd, SaDelete, UdpPorts};
@@ -123,12 +123,16 @@ pub enum Show {
     Cores {},
     /// ARP and neighbour discovery.
     Neighbors {},
+    /// NHRP: servers, bindings and shortcuts.
+    Nhrp {},
     /// NHRP: who is reached how.
     NhrpCache {},
     /// NHRP: which prefixes are reached past their next hop.
     NhrpShortcuts {},
     /// NHRP: servers that we register with.
     NhrpServers {},
+    /// NHRP: who gets multicast and broadcast packets.
+    NhrpMulticast {},
     /// NHRP: messages and drops.
     NhrpTraffic {},
 }
@@ -324,11 +328,15 @@ pub enum Reply {
     /// Of `show`.
     Neighbors(Vec<Neighbor>),
     /// Of `show`.
+    Nhrp(NhrpOverview),
+    /// Of `show`.
     NhrpCache(Vec<NhrpBinding>),
     /// Of `show`.
     NhrpShortcuts(Vec<NhrpShortcut>),
     /// Of `show`.
     NhrpServers(Vec<NhrpServer>),
+    /// Of `show`.
+    NhrpMulticast(Vec<NhrpReceiver>),
     /// Of `show`.
     NhrpTraffic(Vec<NhrpTraffic>),
     /// Of `events`.

@@ -150,11 +150,11 @@ enum What {
     Cores,
     /// ARP and neighbour discovery
     Neighbors,
-    /// NHRP: bindings of peers, next hop servers, or messages
+    /// NHRP: next hop servers, bindings of peers, shortcuts; or more of it
     Nhrp {
-        /// What of it
-        #[arg(value_enum, default_value_t = OfNhrp::Cache)]
-        part: OfNhrp,
+        /// What of it [default: nhs, cache and shortcuts]
+        #[arg(value_enum)]
+        part: Option<OfNhrp>,
     },
 }
 
@@ -167,6 +167,8 @@ enum OfNhrp {
     Nhs,
     /// Prefixes that are reached past the next hop that routing says
     Shortcuts,
+    /// Peers that get multicast and broadcast packets, and why
+    Multicast,
     /// Messages sent and received, and drops
     Traffic,
 }
@@ -184,10 +186,12 @@ impl From<What> for Show {
             What::Topology => Self::Topology {},
             What::Cores => Self::Cores {},
             What::Neighbors => Self::Neighbors {},
-            What::Nhrp { part: OfNhrp::Cache } => Self::NhrpCache {},
-            What::Nhrp { part: OfNhrp::Nhs } => Self::NhrpServers {},
-            What::Nhrp { part: OfNhrp::Shortcuts } => Self::NhrpShortcuts {},
-            What::Nhrp { part: OfNhrp::Traffic } => Self::NhrpTraffic {},
+            What::Nhrp { part: None } => Self::Nhrp {},
+            What::Nhrp { part: Some(OfNhrp::Cache) } => Self::NhrpCache {},
+            What::Nhrp { part: Some(OfNhrp::Nhs) } => Self::NhrpServers {},
+            What::Nhrp { part: Some(OfNhrp::Shortcuts) } => Self::NhrpShortcuts {},
+            What::Nhrp { part: Some(OfNhrp::Multicast) } => Self::NhrpMulticast {},
+            What::Nhrp { part: Some(OfNhrp::Traffic) } => Self::NhrpTraffic {},
         }
     }
 }

@@ -65,6 +65,12 @@ fn commands_to_a_gateway() {
     sends("show topology", S(Show::Topology {}));
     sends("show cores", S(Show::Cores {}));
     sends("show neighbors", S(Show::Neighbors {}));
+    sends("show nhrp", S(Show::Nhrp {}));
+    sends("show nhrp cache", S(Show::NhrpCache {}));
+    sends("show nhrp nhs", S(Show::NhrpServers {}));
+    sends("show nhrp shortcuts", S(Show::NhrpShortcuts {}));
+    sends("show nhrp multicast", S(Show::NhrpMulticast {}));
+    sends("show nhrp traffic", S(Show::NhrpTraffic {}));
     sends("clear counters", C(Clear::Counters {}));
     sends("clear drops", C(Clear::Drops {}));
     sends("clear neighbors", C(Clear::Neighbors { interface: None }));
@@ -132,6 +138,7 @@ fn mistakes_are_usage_errors() {
         ("shwo ports", InvalidSubcommand),
         ("show porst", InvalidSubcommand),
         ("show ports --all", UnknownArgument),
+        ("show nhrp servers", InvalidValue),
         ("clear sa", InvalidSubcommand),
         ("run", MissingRequiredArgument),
         ("check", MissingRequiredArgument),

@@ -63,4 +63,14 @@ impl Config {
         let first = tunnels.find(|(_, other)| other.network_id() == Some(number));
         first.map_or(tunnel, |(first, _)| first)
     }
+
+    /// The NHRP network of a tunnel, if peers of some tunnel of it are told of shorter ways.
+    #[must_use]
+    pub fn redirecting_network(&self, tunnel: TunnelId) -> Option<TunnelId> {
+        let own = &self.tunnels[tunnel.index()];
+        // Most tunnels are alone, and there may be thousands.
+        let Some(number) = own.network_id() else { return own.redirects().then_some(tunnel) };
+        let mut members = self.tunnels.iter().filter(|other| other.network_id() == Some(number));
+        members.any(Tunnel::redirects).then(|| self.network(tunnel))
+    }
 }

@@ -53,9 +53,11 @@ impl Gateway {
             Show::Topology {} => Reply::Topology(self.report_topology()),
             Show::Cores {} => Reply::Cores(self.report_cores()),
             Show::Neighbors {} => Reply::Neighbors(self.report_neighbors()),
+            Show::Nhrp {} => Reply::Nhrp(self.report_nhrp(now)),
             Show::NhrpCache {} => Reply::NhrpCache(self.report_nhrp_cache(now)),
             Show::NhrpShortcuts {} => Reply::NhrpShortcuts(self.report_nhrp_shortcuts(now)),
             Show::NhrpServers {} => Reply::NhrpServers(self.report_nhrp_servers()),
+            Show::NhrpMulticast {} => Reply::NhrpMulticast(self.report_nhrp_multicast()),
             Show::NhrpTraffic {} => Reply::NhrpTraffic(self.report_nhrp_traffic()),
         }
     }

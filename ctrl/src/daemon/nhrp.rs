@@ -96,7 +96,7 @@ impl Gateway {
                     state.networks = networks;
                     let learned = self.learned.of_mut(id);
                     for binding in state.machine.bindings() {
-                        learned.bind(binding.protocol, binding.path);
+                        learned.bind(binding.protocol, binding.path, binding.origin);
                     }
                     for shortcut in state.machine.shortcuts() {
                         learned.shortcuts.insert(shortcut.prefix, shortcut.path);
@@ -327,7 +327,9 @@ impl Gateway {
                     }
                     false
                 }
-                Action::Install(binding) => learned.bind(binding.protocol, binding.path),
+                Action::Install(binding) => {
+                    learned.bind(binding.protocol, binding.path, binding.origin)
+                }
                 Action::Remove { protocol } => learned.unbind(protocol),
                 Action::InstallShortcut(shortcut) => {
                     let path = shortcut.path;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use nhrp::Path;
+use nhrp::{Origin, Path};
 use wire::IpPrefix;
 
 use crate::config::{Multicast, Tunnel, TunnelId, TunnelMode};
@@ -15,8 +15,9 @@ pub struct Learned(HashMap<TunnelId, LearnedPeers>);
 /// What NHRP has found out about the peers of one tunnel.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LearnedPeers {
-    /// Peers by protocol address. A static entry for the same address comes first.
-    bindings: BTreeMap<IpAddr, Path>,
+    /// Peers by protocol address, and how they were found. A static entry for the same address comes
+    /// first.
+    bindings: BTreeMap<IpAddr, (Path, Origin)>,
     /// The same, the other way round: a peer may have several addresses.
     protocols: BTreeMap<Path, BTreeSet<IpAddr>>,
     /// Peers that prefixes are reached by, past what routing says.
@@ -29,19 +30,19 @@ pub struct LearnedPeers {
 
 impl LearnedPeers {
     /// Notes a binding; says whether it is news.
-    pub fn bind(&mut self, protocol: IpAddr, peer: Path) -> bool {
-        if self.bindings.get(&protocol) == Some(&peer) {
+    pub fn bind(&mut self, protocol: IpAddr, peer: Path, origin: Origin) -> bool {
+        if self.bindings.get(&protocol) == Some(&(peer, origin)) {
             return false;
         }
         self.unbind(protocol);
-        self.bindings.insert(protocol, peer);
+        self.bindings.insert(protocol, (peer, origin));
         self.protocols.entry(peer).or_default().insert(protocol);
         true
     }
 
     /// Forgets a binding; says whether there was one.
     pub fn unbind(&mut self, protocol: IpAddr) -> bool {
-        let Some(peer) = self.bindings.remove(&protocol) else { return false };
+        let Some((peer, _)) = self.bindings.remove(&protocol) else { return false };
         if let Some(others) = self.protocols.get_mut(&peer) {
             others.remove(&protocol);
             if others.is_empty() {
@@ -71,15 +72,19 @@ impl Learned {
 
     /// Bindings of a multipoint tunnel: the static ones, then those that were learned.
     pub fn bindings(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<(IpAddr, Path)> {
+        let known = self.known(id, tunnel).into_iter();
+        known.map(|(protocol, peer, _)| (protocol, peer)).collect()
+    }
+
+    /// The same, and how each was found.
+    fn known(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<(IpAddr, Path, Origin)> {
         let TunnelMode::Mgre { map, .. } = &tunnel.mode else { return Vec::new() };
-        let mut bindings: Vec<_> =
-            map.iter().map(|entry| (entry.protocol, entry.nbma.into())).collect();
-        if let Some(learned) = self.0.get(&id) {
-            let statics: BTreeSet<IpAddr> = map.iter().map(|entry| entry.protocol).collect();
-            let others = learned.bindings.iter().filter(|(own, _)| !statics.contains(own));
-            bindings.extend(others.map(|(&protocol, &peer)| (protocol, peer)));
-        }
-        bindings
+        let statics: BTreeSet<IpAddr> = map.iter().map(|entry| entry.protocol).collect();
+        let learned = self.0.get(&id).into_iter().flat_map(|learned| &learned.bindings);
+        let learned = learned.filter(|(protocol, _)| !statics.contains(protocol));
+        let learned = learned.map(|(&protocol, &(peer, origin))| (protocol, peer, origin));
+        let fixed = map.iter().map(|of| (of.protocol, of.nbma.into(), Origin::Static));
+        fixed.chain(learned).collect()
     }
 
     /// The shortcuts of a tunnel.
@@ -107,13 +112,16 @@ impl Learned {
         peers
     }
 
-    /// The peers of a tunnel that get multicast and broadcast packets.
-    pub(super) fn receivers(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<Path> {
+    /// The peers of a tunnel that get multicast and broadcast packets. Not those that were resolved:
+    /// they get them by the hub, and would get them twice.
+    pub fn receivers(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<Path> {
         let mut peers: Vec<Path> = match &tunnel.mode {
             TunnelMode::Gre { remote, .. } => vec![(*remote).into()],
             TunnelMode::Mgre { multicast: Multicast::Off, .. } => Vec::new(),
             TunnelMode::Mgre { multicast: Multicast::EveryPeer, .. } => {
-                self.bindings(id, tunnel).into_iter().map(|(_, peer)| peer).collect()
+                let known = self.known(id, tunnel).into_iter();
+                let found = known.filter(|(_, _, origin)| *origin != Origin::Resolved);
+                found.map(|(_, peer, _)| peer).collect()
             }
             TunnelMode::Mgre { multicast: Multicast::Servers, .. } => {
                 self.0.get(&id).map_or_else(Vec::new, |of| of.servers.iter().copied().collect())

@@ -177,13 +177,9 @@ fn spec(
     }
 }
 
-/// The interface that an NHRP network is known by, if a tunnel of it redirects.
+/// The interface that the NHRP network of a tunnel is known by, if it redirects.
 fn redirect(config: &config::Config, id: TunnelId) -> Option<u16> {
-    let network = config.network(id);
-    let mut tunnels = (0..).map(TunnelId).zip(&config.tunnels);
-    let redirects =
-        tunnels.any(|(other, tunnel)| tunnel.redirects() && config.network(other) == network);
-    redirects.then(|| tunnel_interface(config, network))
+    config.redirecting_network(id).map(|network| tunnel_interface(config, network))
 }
 
 /// What the profile of the tunnel, or the policy of its source port, says about packets to a peer.

@@ -2,6 +2,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use dataplane::tables::SaTable;
+use dataplane::tables::sa::Lifetime;
 use zeroize::Zeroizing;
 
 use super::*;

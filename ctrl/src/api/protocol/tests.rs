@@ -227,7 +227,7 @@ fn the_examples_of_the_documentation_are_true() {
         let response: Response = serde_json::from_str(&line).unwrap();
         assert_eq!(serde_json::to_value(&response).unwrap(), value(&line), "{line}");
     }
-    assert_eq!((with("> {").count(), with("< {").count()), (9, 21));
+    assert_eq!((with("> {").count(), with("< {").count()), (9, 23));
 }
 
 fn value(line: &str) -> Value {

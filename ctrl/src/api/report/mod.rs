@@ -21,8 +21,8 @@ pub use interface::{
     Tunnel, TunnelMode,
 };
 pub use nhrp::{
-    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpServer, NhrpServerState, NhrpShortcut,
-    NhrpTraffic,
+    NhrpBinding, NhrpDrops, NhrpKind, NhrpMessages, NhrpOverview, NhrpReceiver, NhrpReceiverReason,
+    NhrpServer, NhrpServerState, NhrpShortcut, NhrpTraffic,
 };
 pub use security::{Direction, EspMode, LifetimeLeft, Sa, SaState};
 

@@ -93,6 +93,49 @@ pub enum NhrpServerState {
     Down,
 }
 
+/// A peer that gets the multicast and broadcast packets of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpReceiver {
+    /// The tunnel.
+    pub tunnel: String,
+    /// Address of the peer in the underlay: it gets one copy.
+    pub nbma: IpAddr,
+    /// The UDP port that tells it from others behind the same NAT.
+    pub nbma_port: Option<NonZeroU16>,
+    /// Addresses of the peer in the tunnel, as far as they are known.
+    pub protocol: Vec<IpAddr>,
+    /// Why it gets them.
+    pub reason: NhrpReceiverReason,
+}
+
+/// Why a peer gets multicast and broadcast packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+#[serde(rename_all = "snake_case")]
+pub enum NhrpReceiverReason {
+    /// `multicast` of the tunnel names it.
+    Listed,
+    /// All get them but those that were asked for: it is in a `map` of the tunnel.
+    Static,
+    /// The same: it has registered.
+    Registered,
+    /// The same, or servers get them: it is one that we are registered with.
+    Nhs,
+}
+
+/// What NHRP knows, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct NhrpOverview {
+    /// Next hop servers.
+    pub servers: Vec<NhrpServer>,
+    /// Bindings.
+    pub cache: Vec<NhrpBinding>,
+    /// Shortcuts.
+    pub shortcuts: Vec<NhrpShortcut>,
+}
+
 /// What NHRP has sent and received on a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(proptest_derive::Arbitrary))]

@@ -4,8 +4,15 @@ use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::{lines, nbma, or_dash, sections, units};
 use crate::api::report::{
-    NhrpBinding, NhrpKind, NhrpServer, NhrpServerState, NhrpShortcut, NhrpTraffic,
+    NhrpBinding, NhrpKind, NhrpOverview, NhrpReceiver, NhrpReceiverReason, NhrpServer,
+    NhrpServerState, NhrpShortcut, NhrpTraffic,
 };
+
+/// Servers, bindings and shortcuts.
+pub(super) fn overview(overview: &NhrpOverview) -> String {
+    let NhrpOverview { servers: of_servers, cache: bindings, shortcuts: of_shortcuts } = overview;
+    [servers(of_servers), cache(bindings), shortcuts(of_shortcuts)].join("\n")
+}
 
 /// A line for each binding.
 pub(super) fn cache(bindings: &[NhrpBinding]) -> String {
@@ -73,6 +80,26 @@ pub(super) fn servers(servers: &[NhrpServer]) -> String {
         ]
     });
     sections([table], "no next hop servers")
+}
+
+/// A line for each peer that gets multicast packets.
+pub(super) fn multicast(receivers: &[NhrpReceiver]) -> String {
+    let columns = [Left("TUNNEL"), Left("NBMA"), Left("PROTOCOL"), Left("BECAUSE")];
+    let table = Table::new(columns, receivers, |receiver| {
+        let reason = match receiver.reason {
+            NhrpReceiverReason::Listed => "listed",
+            NhrpReceiverReason::Static => "static",
+            NhrpReceiverReason::Registered => "registered",
+            NhrpReceiverReason::Nhs => "nhs",
+        };
+        [
+            receiver.tunnel.clone(),
+            nbma(receiver.nbma, receiver.nbma_port),
+            lines(&receiver.protocol),
+            reason.to_owned(),
+        ]
+    });
+    sections([table], "no peer gets multicast packets")
 }
 
 /// Messages and drops of each tunnel.

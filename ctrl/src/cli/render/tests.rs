@@ -374,6 +374,7 @@ lan   fe80::7   -                  incomplete       -        3
 fn nothing_is_said_in_words() {
     shows(&Reply::NhrpCache(vec![]), "no bindings\n");
     shows(&Reply::NhrpServers(vec![]), "no next hop servers\n");
+    shows(&Reply::NhrpMulticast(vec![]), "no peer gets multicast packets\n");
     shows(&Reply::NhrpTraffic(vec![]), "no mGRE tunnels\n");
     shows(&Reply::Ports(vec![]), "no ports\n");
     shows(&Reply::Tunnels(vec![]), "no tunnels\n");

@@ -19,13 +19,18 @@ fn reached(scene: &Scene, address: &str) -> Option<IpAddr> {
     }
 }
 
+/// Whether that is news.
+fn register(scene: &mut Scene, protocol: &str, nbma: &str) -> bool {
+    scene.learned.of_mut(DM).bind(ip(protocol), path(nbma), Origin::Registered)
+}
+
 #[test]
 fn a_binding_leads_to_the_peer_until_it_is_gone() {
     let mut scene = scene();
     for address in ["10.255.0.9", "10.9.1.1"] {
         assert!(is_drop(scene.overlay(address), DropReason::Unresolved), "{address}");
     }
-    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), path("203.0.113.9")));
+    assert!(register(&mut scene, "10.255.0.9", "203.0.113.9"));
     scene.compile();
     for address in ["10.255.0.9", "10.9.1.1"] {
         assert_eq!(reached(&scene, address), Some(ip("203.0.113.9")), "{address}");
@@ -43,7 +48,7 @@ fn a_binding_leads_to_the_peer_until_it_is_gone() {
     assert_eq!(list.replicas.len(), 2);
 
     // It has moved.
-    assert!(scene.learned.of_mut(DM).bind(ip("10.255.0.9"), path("203.0.113.99")));
+    assert!(register(&mut scene, "10.255.0.9", "203.0.113.99"));
     scene.compile();
     assert_eq!(reached(&scene, "10.9.1.1"), Some(ip("203.0.113.99")));
     assert!(!known(&scene, "203.0.113.9"));
@@ -54,10 +59,26 @@ fn a_binding_leads_to_the_peer_until_it_is_gone() {
     assert!(!known(&scene, "203.0.113.99") && known(&scene, "203.0.113.2"));
 }
 
+/// Its hub sends multicast to it, so that it would come twice.
+#[test]
+fn who_was_resolved_gets_no_multicast() {
+    let mut scene = scene();
+    scene.learned.of_mut(DM).bind(ip("10.255.0.9"), path("203.0.113.9"), Origin::Resolved);
+    scene.compile();
+    assert_eq!(reached(&scene, "10.255.0.9"), Some(ip("203.0.113.9")));
+    let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
+    assert_eq!(list.replicas.len(), 1);
+    // It registers with us, too.
+    assert!(register(&mut scene, "10.255.0.9", "203.0.113.9"));
+    scene.compile();
+    let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
+    assert_eq!(list.replicas.len(), 2);
+}
+
 #[test]
 fn a_static_peer_stays_where_it_is() {
     let mut scene = scene();
-    scene.learned.of_mut(DM).bind(ip("10.255.0.2"), path("203.0.113.66"));
+    register(&mut scene, "10.255.0.2", "203.0.113.66");
     scene.compile();
     assert_eq!(reached(&scene, "10.255.0.2"), Some(ip("203.0.113.2")));
 }
@@ -86,19 +107,20 @@ fn multicast_to_servers_is_for_those_that_we_are_registered_with() {
         list.replicas.iter().map(to).collect::<Vec<_>>()
     };
     assert!(copies(&scene).is_empty());
-    let hub = ip("203.0.113.7");
+    let hub = path("203.0.113.7");
     let learned = scene.learned.of_mut(DM);
     (learned.correspondents, learned.servers) = ([hub].into(), [hub].into());
     scene.compile();
-    assert_eq!(copies(&scene), [hub]);
+    assert_eq!(copies(&scene), [hub.nbma]);
 }
 
 #[test]
 fn several_bindings_may_share_an_nbma_address() {
     let mut peers = LearnedPeers::default();
     let nbma = path("203.0.113.9");
-    assert!(peers.bind(ip("10.255.0.8"), nbma) && peers.bind(ip("10.255.0.9"), nbma));
-    assert!(!peers.bind(ip("10.255.0.9"), nbma), "no news");
+    let mut bind = |protocol| peers.bind(ip(protocol), nbma, Origin::Registered);
+    assert!(bind("10.255.0.8") && bind("10.255.0.9"));
+    assert!(!bind("10.255.0.9"), "no news");
     assert!(peers.unbind(ip("10.255.0.8")) && peers.knows(nbma));
     assert!(peers.unbind(ip("10.255.0.9")) && !peers.knows(nbma));
     assert!(!peers.unbind(ip("10.255.0.9")));
@@ -110,7 +132,7 @@ fn counters_and_adjacencies_of_peers_that_are_gone_are_given_back() {
     let mut scene = scene();
     for number in 0..600_u32 {
         let nbma = IpAddr::from((0xCB00_7200 + number).to_be_bytes()).into();
-        scene.learned.of_mut(DM).bind(ip("10.255.0.9"), nbma);
+        scene.learned.of_mut(DM).bind(ip("10.255.0.9"), nbma, Origin::Registered);
         scene.compile();
         assert_eq!(scene.memory.peers.len(), 2);
     }

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::{Adjacency, Encap};
+use nhrp::Origin;
 use wire::MacAddr;
 use zeroize::Zeroizing;
 

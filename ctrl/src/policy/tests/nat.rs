@@ -25,8 +25,8 @@ fn scene() -> Scene {
     ];
     let mut scene = Scene::new(&[PORTS, &profile("transport"), HUB, &sas.concat()].concat());
     let learned = scene.learned.of_mut(TunnelId(0));
-    learned.bind(ip("10.255.0.11"), path(FIRST));
-    learned.bind(ip("10.255.0.12"), path(SECOND));
+    learned.bind(ip("10.255.0.11"), path(FIRST), Origin::Registered);
+    learned.bind(ip("10.255.0.12"), path(SECOND), Origin::Registered);
     scene.compile();
     scene
 }

@@ -203,6 +203,34 @@ fn purges_of_shortcuts() {
     assert!(net.shortcuts(ONE).is_empty());
 }
 
+/// Of many answers that are taken back at once, some are waited for; the others are told once.
+#[test]
+fn many_answers_are_taken_back() {
+    let mut net = Net::new(false);
+    let two = &mut net.sites[TWO];
+    for at in 0..1500_u32 {
+        let asker = IpAddr::from((0x0A80_0001 + at).to_be_bytes()).to_string();
+        let mut question = Request::registration(&asker, "10.0.0.66");
+        question.header.kind = Kind::ResolutionRequest;
+        question.header.dst_protocol = ip("192.168.2.1");
+        two.receive("10.0.0.1", &question.octets());
+    }
+    two.actions.clear();
+    net.route_changed(TWO, vec![]);
+    let two = &mut net.sites[TWO];
+    let purges = two.sent();
+    let once = purges.iter().filter(|(_, octets)| {
+        let header = view(octets).header();
+        header.flags.contains(Flags::NO_REPLY)
+    });
+    assert_eq!((purges.len(), once.count()), (1500, 1500 - 1024));
+    two.pass(s(10));
+    let again = two.sent();
+    let again = again.iter().filter(|(_, octets)| view(octets).kind() == Kind::PurgeRequest);
+    assert_eq!(again.count(), 2 * 1024);
+    assert_eq!(two.nhrp.recalls.len(), 0);
+}
+
 /// Packets of a whole exchange with octets changed, and a good checksum, to everybody: nothing
 /// panics, and nothing is sent without end.
 #[test]

@@ -87,3 +87,57 @@ dmvpn   authentication      1
 ",
     );
 }
+
+#[test]
+fn an_overview_says_what_there_is_not() {
+    let spoke = NhrpBinding {
+        tunnel: "dmvpn".into(),
+        protocol: ip("10.255.0.9"),
+        nbma: ip("203.0.113.9"),
+        nbma_port: NonZeroU16::new(61_002),
+        claimed: None,
+        kind: NhrpKind::Registered,
+        expires_seconds: Some(75),
+    };
+    let overview = NhrpOverview { servers: vec![], cache: vec![spoke], shortcuts: vec![] };
+    shows(
+        &Reply::Nhrp(overview.clone()),
+        "\
+no next hop servers
+
+TUNNEL  PROTOCOL    NBMA               CLAIMED  KIND        EXPIRES
+dmvpn   10.255.0.9  203.0.113.9:61002  -        registered   1m 15s
+
+no shortcuts
+",
+    );
+    let mut output = Vec::new();
+    json(&Reply::Nhrp(overview.clone()), &mut output).unwrap();
+    assert_eq!(serde_json::from_slice::<NhrpOverview>(&output).unwrap(), overview);
+}
+
+#[test]
+fn receivers_of_multicast() {
+    let listed = NhrpReceiver {
+        tunnel: "dmvpn".into(),
+        nbma: ip("203.0.113.9"),
+        nbma_port: None,
+        protocol: vec![],
+        reason: NhrpReceiverReason::Listed,
+    };
+    let registered = NhrpReceiver {
+        tunnel: "other".into(),
+        protocol: vec![ip("10.254.0.9"), ip("10.254.0.10")],
+        reason: NhrpReceiverReason::Registered,
+        ..listed.clone()
+    };
+    shows(
+        &Reply::NhrpMulticast(vec![listed, registered]),
+        "\
+TUNNEL  NBMA         PROTOCOL     BECAUSE
+dmvpn   203.0.113.9  -            listed
+other   203.0.113.9  10.254.0.9   registered
+                     10.254.0.10
+",
+    );
+}
