@@ -11,12 +11,15 @@
 #   peers_boot, peers_end   the guests
 #   peers_write SELF        writes the configuration of a gateway of ours
 #   peers_nhrpd SELF        (re)starts nhrpd of a guest with its configuration
+#   peers_join SELF HUB     makes a hub the server of a spoke; a gateway of ours is to be started
 #   peers_behind_nat SELF   moves a spoke behind a NAT, a third guest: from outside it is
 #                           "$nat_outside" now; its configuration is to be written anew
 #   password[SELF]          what each says; holdtime, in seconds
-#   frr_cache SELF, frr_nhs SELF    what nhrpd says
+#   frr_cache SELF, frr_nhs SELF, frr_shortcuts SELF    what nhrpd says
+#   peers_passed HUB        packets from spoke to spoke that a hub has passed on
 #
-# "spoke" is registered with frrhub, "frrspoke" with hub, unless server[SELF] says otherwise.
+# "spoke" is registered with frrhub, "frrspoke" with hub, unless server[SELF] says otherwise. A hub
+# has routes to the spokes, a spoke one to its hub for all there is.
 # Needs all.sh and guest.sh.
 
 holdtime=6
@@ -81,13 +84,17 @@ peers_boot() {
         sed -n 's/.*version //p')"
 }
 
-# Routes of SELF, "PREFIX VIA" each: a hub's to the spokes, a spoke's to its hub and the other.
+# Routes of SELF, "PREFIX VIA" each.
 peers_routes() {
-    local self=$1 hub=${server[$1]-} lans=(spoke frrspoke) other
-    [ -z "$hub" ] || lans=("$hub" spoke frrspoke)
-    for other in "${lans[@]}"; do
-        [ "$other" = "$self" ] || echo "${lan[$other]}.0/24 ${tunnel[${hub:-$other}]}"
-    done
+    local other
+    if [ -n "${server[$1]-}" ]; then
+        echo "10.0.0.0/8 ${tunnel[${server[$1]}]}"
+    else
+        for other in spoke frrspoke; do echo "${lan[$other]}.0/24 ${tunnel[$other]}"; done
+    fi
+}
+frr_routes() {
+    peers_routes "$1" | sed 's/\(.*\) \(.*\)/ip route replace \1 via \2 dev gre1 onlink/'
 }
 
 # nhrpd wants a host's prefix for the tunnel's address, and learns its NBMA address from the
@@ -104,10 +111,24 @@ ip route add default via ${gateway[$self]}
 ip tunnel add gre1 mode gre key $tunnel_key ttl 64 dev eth0
 ip addr add ${tunnel[$self]}/32 dev gre1
 ip link set gre1 mtu 1400 multicast on up
-$(peers_routes "$self" | sed 's/\(.*\) \(.*\)/ip route add \1 via \2 dev gre1 onlink/')
+$(frr_routes "$self")
+$([ -n "${server[$self]-}" ] || frr_nflog)
 mkdir -p /run/frr
 chown frr:frr /run/frr
 /usr/lib/frr/zebra -d -f /dev/null
+SH
+}
+
+# What nhrpd of a hub has to see: packets from spoke to spoke, which are counted first, and
+# multicast, which the kernel is not to send.
+frr_nflog() {
+    cat <<SH
+iptables-legacy -A FORWARD -i gre1 -o gre1
+iptables-legacy -A FORWARD -i gre1 -o gre1 -m hashlimit --hashlimit-upto 1/second \
+    --hashlimit-burst 1 --hashlimit-mode srcip,dstip --hashlimit-name redirect \
+    -j NFLOG --nflog-group 1 --nflog-size 128
+iptables-legacy -A OUTPUT -d 224.0.0.0/4 -o gre1 -j NFLOG --nflog-group 2
+iptables-legacy -A OUTPUT -d 224.0.0.0/4 -o gre1 -j DROP
 SH
 }
 
@@ -138,12 +159,18 @@ peers_behind_nat() {
 frr_conf() {
     local self=$1 hub=${server[$1]-}
     cat <<CONF
+nhrp nflog-group 1
+nhrp multicast-nflog-group 2
 interface gre1
  ip nhrp network-id 1
  ip nhrp authentication ${password[$self]}
  ip nhrp holdtime $holdtime
 CONF
-    [ -z "$hub" ] || echo " ip nhrp nhs dynamic nbma ${nbma[$hub]}"
+    if [ -n "$hub" ]; then
+        printf ' ip nhrp shortcut\n ip nhrp nhs dynamic nbma %s\n' "${nbma[$hub]}"
+    else
+        printf ' ip nhrp redirect\n ip nhrp map multicast dynamic\n'
+    fi
 }
 
 peers_nhrpd() {
@@ -165,6 +192,24 @@ peers_end() {
 
 frr_cache() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp cache"'; }
 frr_nhs() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp nhs"'; }
+frr_shortcuts() { guest_run "$1" 'vtysh -d nhrpd -c "show ip nhrp shortcut"'; }
+
+peers_join() {
+    server[$1]=$2
+    if [ "$1" = frrspoke ]; then
+        guest_run "$1" "$(frr_routes "$1")" && peers_nhrpd "$1"
+    else
+        peers_write "$1"
+    fi
+}
+
+peers_passed() {
+    if [ "$1" = hub ]; then
+        gateway_ctl hub show peers --json | jq '[.[].rx.packets] | add // 0'
+    else
+        guest_run "$1" 'iptables-legacy -L FORWARD -nvx' | awk 'NR == 3 { print $1 }'
+    fi
+}
 
 peers_write() {
     local self=$1 hub=${server[$1]-} number=0 prefix via
@@ -190,7 +235,12 @@ holdtime = "${holdtime}s"
 multicast = "dynamic"
 TOML
         # Without its address in the tunnel: the reply tells.
-        [ -z "$hub" ] || echo "nhs = [{ nbma = \"${nbma[$hub]}\" }]"
+        if [ -n "$hub" ]; then
+            printf 'shortcut = true\nnhs = [{ nbma = "%s" }]\n' "${nbma[$hub]}"
+        else
+            echo 'redirect = true'
+        fi
         while read -r prefix via; do conf_route "$prefix" "$via"; done < <(peers_routes "$self")
+        printf '\n[[multicast]]\ngroups = ["239.0.0.0/8"]\ninterfaces = ["lan", "dmvpn"]\n'
     } | gateway_write "$self"
 }

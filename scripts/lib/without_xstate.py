@@ -37,7 +37,9 @@ def main():
     octets = ctypes.create_string_buffer(code)
     program = ctypes.create_string_buffer(struct.pack("HP", len(FILTER), ctypes.addressof(octets)))
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program):
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(
+        PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program
+    ):
         sys.exit(f"no filter: {os.strerror(ctypes.get_errno())}")
     os.execvp(sys.argv[1], sys.argv[1:])
 
