@@ -10,7 +10,6 @@ set -uo pipefail
 router_mtu=1300
 # 1300 octets hold IP 20, ESP 8 + 8 + 16 and 1248, a multiple of 4; 2 of these end ESP, 8 are GRE.
 inner_mtu=1238
-sa=${spi[hub-spoke1]}
 
 mtu_of_tunnel() { gateway_ctl hub show tunnels --json | jq '.[0].mtu'; }
 
@@ -56,6 +55,7 @@ lower() { spoof "$@" && until_ok 2 has_mtu 1138; }
 scene_begin
 dmvpn_net
 dmvpn_configure random
+sa=${spi[hub-spoke1]}
 step "hub and spoke 1 start" gateway_start hub hub && gateway_start spoke1 spoke1 || exit 1
 traffic_reach hub-host 10.11.0.10
 step "the tunnel's MTU is the configured one" has_mtu 1400
