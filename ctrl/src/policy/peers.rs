@@ -15,8 +15,8 @@ pub struct Learned(HashMap<TunnelId, LearnedPeers>);
 /// What NHRP has found out about the peers of one tunnel.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LearnedPeers {
-    /// Peers by protocol address, and how they were found. A static entry for the same address comes
-    /// first.
+    /// Peers by protocol address, and how they were found. A static entry for the same address
+    /// comes first.
     bindings: BTreeMap<IpAddr, (Path, Origin)>,
     /// The same, the other way round: a peer may have several addresses.
     protocols: BTreeMap<Path, BTreeSet<IpAddr>>,
@@ -112,8 +112,8 @@ impl Learned {
         peers
     }
 
-    /// The peers of a tunnel that get multicast and broadcast packets. Not those that were resolved:
-    /// they get them by the hub, and would get them twice.
+    /// The peers of a tunnel that get multicast and broadcast packets. Not those that were
+    /// resolved: they get them by the hub, and would get them twice.
     pub fn receivers(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<Path> {
         let mut peers: Vec<Path> = match &tunnel.mode {
             TunnelMode::Gre { remote, .. } => vec![(*remote).into()],
