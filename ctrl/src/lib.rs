@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli > api (control socket) > daemon > policy > tables of the cores
-//!       config ----------------^   ^-- neighbor, icmp, keepalive: protocols without sockets
+//!       config ----------------^   ^-- neighbor, icmp, keepalives: protocols without sockets
 //! ```
 
 pub mod api;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod icmp;
 pub mod keepalive;
+pub mod nat_keepalive;
 pub mod neighbor;
 pub mod policy;
 pub mod sas;

@@ -23,6 +23,7 @@ use crate::api::report::{self, EventSa};
 use crate::config::{Attachment, Config, TunnelMode};
 use crate::icmp::{Limiter, PathMtu};
 use crate::keepalive::{Endpoints, Keepalive, Responder};
+use crate::nat_keepalive::NatKeepalives;
 use crate::neighbor::{InterfaceConfig, Neighbors};
 use crate::policy::{self, Learned, Memory, PortFacts};
 use crate::sas::{AddError, Moment, Sas};
@@ -91,6 +92,7 @@ pub(super) struct Gateway {
     pub(super) path_mtu: PathMtu,
     /// By interface index.
     pub(super) keepalives: HashMap<u16, TunnelKeepalive>,
+    pub(super) nat_keepalives: NatKeepalives,
     /// Tunnels that keepalives have found dead, by interface index.
     pub(super) down: BTreeSet<u16>,
     /// Routes of the overlay, as NHRP asks for them.
@@ -237,6 +239,7 @@ impl Gateway {
         if now.duration_since(self.links_checked) >= LINK_INTERVAL {
             self.links_checked = now;
             self.check_links(now);
+            self.send_nat_keepalives(now);
         }
     }
 
@@ -256,6 +259,16 @@ impl Gateway {
                 if link.up {
                     self.neighbors.announce(now, Some(index));
                 }
+            }
+        }
+    }
+
+    fn send_nat_keepalives(&mut self, now: Instant) {
+        for keepalive in self.nat_keepalives.due(now, self.sas.iter()) {
+            let Ok(octets) = keepalive.packet() else { continue };
+            if let Some(mut packet) = self.make(&octets) {
+                packet.meta.flags.set(Flags::UNDERLAY);
+                self.inject(packet);
             }
         }
     }

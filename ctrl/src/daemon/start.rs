@@ -14,6 +14,7 @@ use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
 
 use crate::config::{self, Attachment, Config};
 use crate::icmp::{Limiter, Limits, PathMtu};
+use crate::nat_keepalive::NatKeepalives;
 use crate::neighbor::Neighbors;
 use crate::policy::Learned;
 use crate::sas::Sas;
@@ -98,6 +99,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
         memory: crate::policy::Memory::default(),
         path_mtu: PathMtu::default(),
         keepalives: HashMap::new(),
+        nat_keepalives: NatKeepalives::default(),
         down: BTreeSet::new(),
         routes: super::nhrp::Routes::default(),
         nhrp: HashMap::new(),

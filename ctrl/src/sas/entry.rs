@@ -52,6 +52,14 @@ impl Entry {
         Some((udp.local_port.get(), seen.unwrap_or(udp.remote_port.get())))
     }
 
+    /// Whether its peer is seen elsewhere than where it is configured: it is behind a NAT.
+    pub fn has_moved(&self) -> bool {
+        let configured = self.manual.udp_encap.map(|udp| udp.remote_port.get());
+        self.endpoint.is_some_and(|(address, port)| {
+            address != self.manual.remote || Some(port) != configured
+        })
+    }
+
     /// The address that its peer is at.
     pub fn peer_address(&self) -> IpAddr {
         self.endpoint.map_or(self.manual.remote, |(address, _)| address)

@@ -256,7 +256,7 @@ fn packets_of_the_control_thread_take_the_way_they_are_given() {
     let tables = lab.site(2).tables();
     let (from, octets) = gre_decap::nhrp(&tables, &lab[2].punts[0]).unwrap();
     // What the SA vouches for: ESP took the outer header off.
-    assert_eq!((IpAddr::from(from), octets), (lab.site(2).peers[0].0, &nhrp[..]));
+    assert_eq!((IpAddr::from(from.address), octets), (lab.site(2).peers[0].0, &nhrp[..]));
     assert_eq!(lab[2].punts[0].meta.in_peer, lab.site(2).peers[0].1.adjacency);
     assert_eq!(lab[2].take_punts(), [PuntReason::Nhrp]);
     assert_eq!(lab.receive(1), [answer]);

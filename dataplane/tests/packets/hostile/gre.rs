@@ -172,7 +172,10 @@ fn hostile_mgre_strangers_may_only_say_nhrp() {
     target.deliver(&[from_stranger(&gre(Some(42), None, 0x2001, &[1, 2, 3]))]);
     let tables = target.lab.site(2).tables();
     let (from, octets) = gre_decap::nhrp(&tables, &target.lab[2].punts[0]).unwrap();
-    assert_eq!((IpAddr::from(from).to_string().as_str(), octets), ("198.51.100.1", &[1, 2, 3][..]));
+    assert_eq!(
+        (IpAddr::from(from.address).to_string().as_str(), octets),
+        ("198.51.100.1", &[1, 2, 3][..])
+    );
     assert_eq!(target.lab[2].punts[0].meta.in_peer, dataplane::packet::NONE);
     assert_eq!(target.lab[2].take_punts(), [PuntReason::Nhrp]);
 }
