@@ -32,11 +32,11 @@ TOML
     printf '\n[[multicast]]\ngroups = ["239.0.0.0/8"]\ninterfaces = ["lan", "dmvpn"]\n'
 }
 
-# The program with a hosts file of the scene's own: "ip netns exec" has made its mounts private.
+# The program with a hosts file of its own, and mounts that nobody else sees.
 with_hosts() {
     cat >"$net_state/with-hosts" <<SH
 #!/bin/sh
-mount --bind "$net_state/hosts" /etc/hosts && exec "$greyhound" "\$@"
+exec unshare --mount sh -c 'mount --bind "$net_state/hosts" /etc/hosts && exec "$greyhound" "\$@"' sh "\$@"
 SH
     chmod 700 "$net_state/with-hosts"
 }

@@ -213,7 +213,7 @@ struct Envelope<'a> {
     command: &'a RawValue,
 }
 
-/// The one member of a command, for its name. Keys go from the line to [`KeyHex`] without a copy
+/// The one member of a command, for its name. Keys go from the line to [`sa::SaAdd`] without a copy
 /// in between.
 #[derive(Deserialize)]
 #[serde(transparent)]
