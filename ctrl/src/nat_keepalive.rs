@@ -4,7 +4,8 @@
 //! Who is behind a NAT sends them; nobody tells us whether that is so before there is IKE. But a
 //! peer that is seen elsewhere than where it is configured is behind one itself, and need not be
 //! told anything. All others under UDP get an octet after 20 s without a packet, which is what the
-//! RFC says; if there is no NAT, it costs nobody anything.
+//! RFC says; if there is no NAT, it costs nobody anything. An SA that was never used has opened no
+//! port that could be kept.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -49,7 +50,7 @@ impl NatKeepalives {
             let sent = entry.counters.traffic.packets.value();
             let since = before.remove(&entry.slot).filter(|(packets, _)| *packets == sent);
             let mut since = since.map_or(now, |(_, since)| since);
-            if now.duration_since(since) >= SILENCE {
+            if sent > 0 && now.duration_since(since) >= SILENCE {
                 since = now;
                 due.push(NatKeepalive {
                     local: (entry.manual.local, local_port),

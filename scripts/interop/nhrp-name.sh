@@ -36,7 +36,8 @@ TOML
 with_hosts() {
     cat >"$net_state/with-hosts" <<SH
 #!/bin/sh
-exec unshare --mount sh -c 'mount --bind "$net_state/hosts" /etc/hosts && exec "$greyhound" "\$@"' sh "\$@"
+exec unshare --mount \
+    sh -c 'mount --bind "$net_state/hosts" /etc/hosts && exec "$greyhound" "\$@"' sh "\$@"
 SH
     chmod 700 "$net_state/with-hosts"
 }

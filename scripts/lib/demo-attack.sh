@@ -10,8 +10,8 @@
 
 # One octet in UDP is a keepalive; an SPI of zero is no ESP (RFC 3948), and smaller ones than 256
 # are nobody's.
-demo_esp="(esp or (udp and port $dmvpn_nat_port and port 4500 and
-    (udp[4:2] = 9 or udp[8:4] > 0xff)))"
+demo_esp="(esp or (udp and port 4500 and
+    (udp[4:2] = 9 or (port $dmvpn_nat_port and udp[8:4] > 0xff))))"
 
 watch_start() {
     local side

@@ -184,9 +184,9 @@ dmvpn_config() {
     printf '\n[[multicast]]\ngroups = ["239.0.0.0/8"]\ninterfaces = ["lan", "dmvpn"]\n'
 }
 
-# A number in place of the port that a NAT may give to a peer: it tells peers of one NAT apart.
+# A number in place of the port that the NAT will give to a peer: it tells peers of one NAT apart.
 dmvpn_udp() {
-    case $1 in spoke2) echo '{ remote_port = 4502 }' ;; *) echo true ;; esac
+    case $1${outside[$1]-} in spoke2?*) echo '{ remote_port = 4502 }' ;; *) echo true ;; esac
 }
 
 # Each gateway knows where the others are, and what is behind them.

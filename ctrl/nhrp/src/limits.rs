@@ -16,7 +16,7 @@ pub(crate) const ASK_AGAIN: [u64; 4] = [1, 2, 4, 7];
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(30);
 /// A destination without a shorter way is not asked for again for so long: long enough to bound the
 /// questions about busy flows, and the delay for a spoke that comes up.
-pub(crate) const NEGATIVE: Duration = Duration::from_secs(60);
+pub(crate) const NEGATIVE: Duration = Duration::from_secs(10);
 /// Destinations that are asked for, or have no shorter way. More have to wait: their packets go by
 /// the hub meanwhile. So 10^6 indications make no more than this.
 pub(crate) const QUESTIONS_MAX: usize = 1024;

@@ -51,8 +51,14 @@ impl Nhrp {
             let Ok(prefix) = cie.prefix(protocol) else { continue };
             // A network names no registration, whoever's address it is written with.
             let origin = self.cache.find(protocol).map(|binding| binding.origin);
-            if prefix.is_host() && origin == Some(Origin::Registered) {
-                self.forget(protocol, out);
+            match origin.filter(|_| prefix.is_host()) {
+                Some(Origin::Registered) => self.forget(protocol, out),
+                // The peer itself is not to be reached any more.
+                Some(Origin::Resolved) if protocol == purger => {
+                    self.cache.remove(protocol);
+                    self.lost(protocol, out);
+                }
+                _ => {}
             }
             self.purge_shortcuts(prefix, purger, out);
         }

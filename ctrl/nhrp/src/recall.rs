@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A request is sent three times at most, with the same id, at 0, 1 and 3 s: FRR never answers one,
-//! and who misses all of them learns from routing. At a shutdown it is sent once, and asks for no
-//! reply.
+//! and who misses all of them learns from routing. At a shutdown it is sent once, asks for no reply,
+//! and is for our own address, too: nobody is there any more.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -62,9 +63,16 @@ impl Nhrp {
     /// Takes back all answers.
     pub(crate) fn take_back_answers(&mut self, out: &mut Vec<Action>) {
         let answers = std::mem::take(&mut self.answers);
-        for (key, answer) in answers.iter() {
+        let mut all: BTreeMap<Key, Path> = BTreeMap::new();
+        for ((prefix, asker), answer) in answers.iter() {
+            all.insert((prefix, asker), answer.to);
+            if let Some(own) = self.config.source_for(asker) {
+                all.insert((IpPrefix::host(own), asker), answer.to);
+            }
+        }
+        for (key, to) in all {
             let id = next_id(&mut self.request_id);
-            self.send_purge(key, (answer.to, id), Flags::NO_REPLY, out);
+            self.send_purge(key, (to, id), Flags::NO_REPLY, out);
         }
     }
 

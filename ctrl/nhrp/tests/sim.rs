@@ -61,5 +61,6 @@ fn ten_thousand_spokes() {
     world.run(30 * S);
     world.assert_all_registered();
     let took = start.elapsed();
-    assert!(took < 10 * S, "{took:?}");
+    // Some seconds; work that grows with the square of the spokes would take many minutes.
+    assert!(took < 60 * S, "{took:?}");
 }
