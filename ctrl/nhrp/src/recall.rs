@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A request is sent three times at most, with the same id, at 0, 1 and 3 s: FRR never answers one,
-//! and who misses all of them learns from routing. At a shutdown it is sent once, asks for no reply,
-//! and is for our own address, too: nobody is there any more.
+//! and who misses all of them learns from routing. At a shutdown it is sent once, asks for no
+//! reply, and is for our own address, too: nobody is there any more.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
