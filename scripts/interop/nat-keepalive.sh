@@ -10,6 +10,8 @@ dmvpn_peers=nhrp dmvpn_holdtime=10m
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/scene.sh"
 # shellcheck source=../lib/dmvpn.sh
 . "$lib/dmvpn.sh"
+# shellcheck source=../lib/shortcut.sh
+. "$lib/shortcut.sh"
 
 memory=24 silence=50
 
@@ -18,8 +20,7 @@ forgetful() {
     in_ns nat sysctl -qw "net.netfilter.nf_conntrack_udp_timeout=$memory" \
         "net.netfilter.nf_conntrack_udp_timeout_stream=$memory"
 }
-all_start() { dmvpn_start && within 5 all_registered; }
-all_registered() { [ "$(gateway_ctl hub show nhrp cache --json | jq length)" = 3 ]; }
+all_start() { dmvpn_start && within 5 registered 3; }
 kept_alive() {
     local count
     count=$(gateway_drops hub nat_keepalive)

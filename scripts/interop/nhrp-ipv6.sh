@@ -8,6 +8,8 @@
 set -uo pipefail
 # shellcheck source=../lib/scene.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/scene.sh"
+# shellcheck source=../lib/shortcut.sh
+. "$lib/shortcut.sh"
 
 gateways=(hub spoke1 spoke2)
 declare -A number=([hub]=1 [spoke1]=11 [spoke2]=12)
@@ -66,7 +68,7 @@ TOML
 }
 
 # What the hub has registered, as PROTOCOL=NBMA, sorted.
-registered() {
+all_registered() {
     gateway_ctl hub show nhrp cache --json |
         jq -r '.[] | select(.kind == "registered") | "\(.protocol)=\(.nbma)"' | sort | paste -sd ' '
 }
@@ -78,11 +80,11 @@ of_spokes() {
     done | sort | paste -sd ' '
 }
 both_registered() {
-    detail=$(registered)
+    detail=$(all_registered)
     [ "$detail" = "$(of_spokes 11 12)" ]
 }
 only_first() {
-    detail=$(registered)
+    detail=$(all_registered)
     [ "$detail" = "$(of_spokes 11)" ]
 }
 
@@ -94,35 +96,11 @@ all_start() {
     until_ok 5 both_registered
 }
 
-# The shortcuts of a spoke, as PREFIX=NBMA.
-shortcuts() { gateway_ctl "$1" show nhrp shortcuts --json | jq -r '.[] | "\(.prefix)=\(.nbma)"'; }
 has_shortcut() { shortcuts "$1" | grep -qx "$2=2001:db8::$3"; }
 v4_both() { has_shortcut spoke1 10.12.0.0/24 12 && has_shortcut spoke2 10.11.0.0/24 11; }
 v6_both() { has_shortcut spoke1 fd00:12::/64 12 && has_shortcut spoke2 fd00:11::/64 11; }
 no_v6() { ! shortcuts spoke1 | grep -q '^fd00:'; }
 none() { [ -z "$(shortcuts spoke1)" ]; }
-
-# A shortcut forms under traffic, of which nothing is lost, and for that family alone.
-forms() {
-    local address=$1 both=$2
-    in_ns spoke1-host ping -q -c 2000 -i 0.001 -W 2 "$address" >"$net_state/form" 2>&1 &
-    local pinging=$!
-    until_ok 5 "$both"
-    local formed=$?
-    wait $pinging
-    detail=$(grep -o '[0-9]* received.*loss' "$net_state/form")
-    [ $formed = 0 ] && [[ $detail = "2000 received, 0% packet loss" ]]
-}
-
-hub_packets() { gateway_ctl hub show peers --json | jq '[.[] | .rx.packets] | add'; }
-past_the_hub() {
-    local before
-    before=$(hub_packets)
-    traffic_ping spoke1-host "$1" 50 || return 1
-    # Registrations are renewed meanwhile; each of 50 pings would be two packets more.
-    detail+=", by the hub $(($(hub_packets) - before))"
-    [ $(($(hub_packets) - before)) -lt 10 ]
-}
 
 leaves() { net_stop spoke2 && within 1 only_first && within 3 none; }
 returns() { gateway_start spoke2 spoke2 && until_ok 5 both_registered; }
@@ -141,11 +119,13 @@ step "ping, spoke 1 to hub, IPv4" traffic_ping spoke1-host 10.1.0.10 20
 step "ping, spoke 1 to hub, IPv6" traffic_ping spoke1-host fd00:1::10 20
 step "ping, hub to spoke 2, IPv4" traffic_ping hub-host 10.12.0.10 20
 step "ping, hub to spoke 2, IPv6" traffic_ping hub-host fd00:12::10 20
-step "a shortcut for IPv4 forms under traffic" forms 10.12.0.10 v4_both
+step "a shortcut for IPv4 forms under traffic" \
+    shortcut_forms spoke1-host 10.12.0.10 2000 v4_both
 step "and none for IPv6" no_v6
-step "the hub stands still" past_the_hub 10.12.0.10
-step "a shortcut for IPv6 forms under traffic" forms fd00:12::10 v6_both
-step "the hub stands still" past_the_hub fd00:12::10
+step "the hub stands still" past_the_hub spoke1-host 10.12.0.10 50
+step "a shortcut for IPv6 forms under traffic" \
+    shortcut_forms spoke1-host fd00:12::10 2000 v6_both
+step "the hub stands still" past_the_hub spoke1-host fd00:12::10 50
 step "spoke 2 leaves: all of its addresses and shortcuts go" leaves
 step "it returns, with both addresses" returns
 step "ping, spoke 1 to spoke 2, IPv4" traffic_reach spoke1-host 10.12.0.10

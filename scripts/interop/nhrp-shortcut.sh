@@ -6,6 +6,8 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/scene.sh"
 # shellcheck source=../lib/dmvpn.sh
 . "$lib/dmvpn.sh"
+# shellcheck source=../lib/shortcut.sh
+. "$lib/shortcut.sh"
 
 holdtime=8
 
@@ -28,44 +30,13 @@ TOML
     fi
 }
 
-registered() {
-    [ "$(gateway_ctl hub show nhrp cache --json | jq '[.[] | select(.kind == "registered")] |
-        length')" = 2 ]
-}
-all_start() { dmvpn_start && until_ok 5 registered; }
+all_start() { dmvpn_start && until_ok 5 registered 2; }
 
-# The shortcuts of a spoke, as PREFIX=NBMA.
-shortcuts() { gateway_ctl "$1" show nhrp shortcuts --json | jq -r '.[] | "\(.prefix)=\(.nbma)"'; }
 has_shortcut() { shortcuts "$1" | grep -qx "${lan[$2]}.0/24=${nbma[$2]}"; }
 both_have() { has_shortcut spoke1 spoke2 && has_shortcut spoke2 spoke1; }
 neither_has() { [ -z "$(shortcuts spoke1)$(shortcuts spoke2)" ]; }
 
-# A thousand packets a second while the shortcut forms: none may be lost, none be there twice.
-forms() {
-    local out start
-    now_ms
-    start=$now
-    in_ns spoke1-host ping -q -c 10000 -i 0.001 -W 2 10.12.0.10 >"$net_state/form" 2>&1 &
-    local pinging=$!
-    until_ok 5 both_have || { wait $pinging; return 1; }
-    now_ms
-    detail="both after $((now - start)) ms"
-    wait $pinging
-    out=$(grep -o '[0-9]* received.*loss' "$net_state/form")
-    detail+="; of 10000: $out"
-    [[ $out = "10000 received, 0% packet loss" ]]
-}
-
-hub_packets() { gateway_ctl hub show peers --json | jq '[.[] | .rx.packets] | add'; }
-
-# Pings between the spokes that the hub does not see.
-past_the_hub() {
-    local before
-    before=$(hub_packets)
-    traffic_ping spoke1-host 10.12.0.10 50 || return 1
-    detail+=", by the hub $(($(hub_packets) - before))"
-    [ "$(hub_packets)" = "$before" ]
-}
+forms() { shortcut_forms spoke1-host 10.12.0.10 10000 both_have; }
 
 # Longer than its holding time in use, and then idle.
 renewed() {
@@ -119,7 +90,7 @@ step "the gateways start, and both spokes register" all_start || exit 1
 traffic_reach spoke1-host 10.1.0.10 && traffic_reach spoke2-host 10.1.0.10
 step "no shortcut where there is no traffic" neither_has
 step "a shortcut forms under traffic" forms
-step "the hub stands still" past_the_hub
+step "the hub stands still" past_the_hub spoke1-host 10.12.0.10 50
 step "TTL 2 ends at the other spoke" traffic_ttl spoke1-host 10.12.0.10 2 "${tunnel[spoke2]}" \
     10.12.0.1
 step "what is used is renewed" renewed
@@ -128,6 +99,6 @@ step "it forms again" forms
 step "the route at the other spoke goes: so does the shortcut" gone_after rerouted
 step "the route returns, and a shortcut with it" back
 step "phase 2: a route names spoke 2, which NHRP finds" phase_2
-step "the hub stands still" past_the_hub
+step "the hub stands still" past_the_hub spoke1-host 10.12.0.10 50
 step "and phase 3 again" back_to_phase_3
 step "the other spoke leaves: the shortcut goes" gone_after net_stop spoke2
