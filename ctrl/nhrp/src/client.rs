@@ -93,6 +93,11 @@ impl Server {
         self.due.into_iter().chain(self.lookup.deadline()).min()
     }
 
+    /// Whether we are registered with it.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.state == ServerState::Registered
+    }
+
     /// How it is reached, once it has an address.
     pub(crate) fn path(&self) -> Option<Path> {
         self.nbma.map(Path::from)

@@ -7,6 +7,9 @@
 //! hub > asker    Resolution Reply                     reverse record [.., hub]
 //! ```
 //!
+//! What is for somebody that we do not know goes to a server of ours, if we have one; an answer
+//! goes back to the server by which its request came, as the forward record says.
+//!
 //! What was sent stays as it is, but for the hop count, the record, an empty NAT extension that we
 //! can fill, and the password, which is of one hop. A packet with an unknown compulsory extension
 //! is passed on without a record of us.
@@ -50,7 +53,9 @@ impl Nhrp {
             self.complain(now, (from, packet), ErrorCode::HOP_COUNT, out);
             return Err(DropReason::HopCount);
         };
-        let Some(way) = self.way_to(target, overlay).filter(|&way| way != Way::Peer(from)) else {
+        let way = self.way_to(target, overlay);
+        let way = way.or_else(|| self.came_by(packet).or_else(|| self.server()).map(Way::Peer));
+        let Some(way) = way.filter(|&way| way != Way::Peer(from)) else {
             match header.kind {
                 Kind::ResolutionRequest => self.deny((from, packet), out),
                 _ => self.complain(now, (from, packet), ErrorCode::UNREACHABLE, out),
@@ -165,6 +170,21 @@ impl Nhrp {
             Route::OtherTunnel(_) => Some(Way::OtherTunnel),
             Route::Local(_) => None,
         })
+    }
+
+    /// The server by which a request came to us, as its answer says: who asked may be registered
+    /// with that one alone.
+    fn came_by(&self, packet: &View<'_>) -> Option<Path> {
+        let record = packet.extension(Tag::FORWARD_RECORD)?;
+        let servers = record.cies().map_while(|cie| cie.protocol);
+        let before = servers.take_while(|server| !self.config.is_own(*server)).last()?;
+        self.cache.find(before).map(|binding| binding.path)
+    }
+
+    /// A server of ours, which knows more.
+    fn server(&self) -> Option<Path> {
+        let mut servers = self.servers.iter();
+        servers.find(|server| server.is_registered())?.path()
     }
 }
 

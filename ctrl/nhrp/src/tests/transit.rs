@@ -205,3 +205,57 @@ fn a_purge_in_the_name_of_another_is_not_passed_on() {
     hub.receive("10.0.0.12", &reply.octets());
     assert_eq!(view(&hub.sent_one("10.0.0.11")).kind(), Kind::PurgeReply);
 }
+
+/// ```text
+/// one > hub > other hub > egress      Resolution Request
+/// egress > other hub > hub > one      Resolution Reply
+/// ```
+/// Each hub knows its own spokes, and the other hub; the other one is registered with the first.
+#[test]
+fn from_hub_to_hub_and_back() {
+    let mut first = passing();
+    first.receive("10.0.0.2", &Request::registration("10.255.0.2", "10.0.0.2").octets());
+    first.routes.0.insert(0, ("192.168.7.0/24", Via::Peer("10.255.0.2")));
+    first.routes.0.push(("10.255.0.0/24", Via::Connected));
+    let mut second =
+        Site::new(Config { servers: vec![nhs("10.0.0.1")], ..config("10.255.0.2/24", "10.0.0.2") });
+    second.poll();
+    let request = second.sent_one("10.0.0.1");
+    first.actions.clear();
+    first.receive("10.0.0.2", &request);
+    second.receive("10.0.0.1", &first.sent_one("10.0.0.2"));
+    let mut registration = Request::registration("10.255.0.17", "10.0.0.17");
+    registration.header.dst_protocol = ip("10.255.0.2");
+    second.receive("10.0.0.17", &registration.octets());
+    second.routes.0 = vec![
+        ("192.168.7.0/24", Via::Peer("10.255.0.17")),
+        ("10.255.0.0/24", Via::Connected),
+        ("0.0.0.0/0", Via::Peer("10.255.0.1")),
+    ];
+    second.actions.clear();
+
+    let mut request = question();
+    request.header.dst_protocol = ip("192.168.7.1");
+    first.receive("10.0.0.11", &request.octets());
+    second.receive("10.0.0.1", &first.sent_one("10.0.0.2"));
+    let mut egress = Site::new(config("10.255.0.17/24", "10.0.0.17"));
+    egress.routes.0 = vec![("192.168.7.0/24", Via::Local)];
+    egress.receive("10.0.0.2", &second.sent_one("10.0.0.17"));
+    second.receive("10.0.0.17", &egress.sent_one("10.0.0.2"));
+    first.receive("10.0.0.2", &second.sent_one("10.0.0.1"));
+    let reply = first.sent_one("10.0.0.11");
+    assert_eq!(view(&reply).cies().next().unwrap().nbma, Some(ip("10.0.0.17")));
+
+    // The other way round, the first hub knows who asked by the record alone.
+    let mut request = Request::registration("10.255.0.17", "10.0.0.17");
+    request.header = Header { kind: Kind::ResolutionRequest, hop_count: 64, ..request.header };
+    request.header.dst_protocol = ip("192.168.2.1");
+    second.receive("10.0.0.17", &request.octets());
+    first.receive("10.0.0.2", &second.sent_one("10.0.0.1"));
+    let mut egress = Site::new(config("10.255.0.12/24", "10.0.0.12"));
+    egress.routes.0 = vec![("192.168.2.0/24", Via::Local)];
+    egress.receive("10.0.0.1", &first.sent_one("10.0.0.12"));
+    first.receive("10.0.0.12", &egress.sent_one("10.0.0.1"));
+    second.receive("10.0.0.1", &first.sent_one("10.0.0.2"));
+    second.sent_one("10.0.0.17");
+}
