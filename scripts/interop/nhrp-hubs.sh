@@ -53,7 +53,7 @@ scene_begin
 dmvpn_net
 for gateway in "${dmvpn_gateways[@]}"; do config "$gateway" | gateway_write "$gateway"; done
 step "the gateways start; the second hub has a spoke, and is one" all_start || exit 1
-traffic_reach spoke2-host 10.13.0.10
+traffic_reach spoke2-host 10.1.0.10 && traffic_reach spoke3-host 10.11.0.10
 step "TTL 3 ends at the second hub" traffic_ttl spoke2-host 10.13.0.10 3 "${tunnel[spoke1]}"
 step "a shortcut forms, by questions through both hubs" \
     shortcut_forms spoke2-host 10.13.0.10 3000 both_have

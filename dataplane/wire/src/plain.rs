@@ -113,10 +113,11 @@ pub fn decrement_ttl(header: &mut [u8; ip4::HEADER_LEN]) -> bool {
     header[8] -= 1;
     // One less in the first octet of a word is one more in that of the complemented sum, with the
     // carry around the end. A sum does not care which octet is the high one, so nothing is swapped.
-    // A header's sum is never zero, so there is no ambiguity of zeros.
-    const ONE: u16 = u16::from_ne_bytes([1, 0]);
-    let (sum, carry) = u16::from_ne_bytes([header[10], header[11]]).overflowing_add(ONE);
-    header[10..12].copy_from_slice(&(sum + u16::from(carry)).to_ne_bytes());
+    // All ones are a zero, as no header's sum is.
+    const ONE: u32 = u16::from_ne_bytes([1, 0]) as u32;
+    let sum = u32::from(u16::from_ne_bytes([header[10], header[11]])) + ONE;
+    let [low, high, ..] = (sum + u32::from(sum >= 0xFFFF)).to_le_bytes();
+    header[10..12].copy_from_slice(&u16::from_le_bytes([low, high]).to_ne_bytes());
     true
 }
 
@@ -174,14 +175,26 @@ mod tests {
         #[test]
         fn ttl_is_lowered_as_by_the_full_view(bytes in header()) {
             let mut ours: [u8; 20] = bytes[..20].try_into().unwrap();
+            ours[2..4].copy_from_slice(&20u16.to_be_bytes());
+            ip4::Packet::new_checked(&mut ours[..]).unwrap().fill_checksum();
             let mut theirs = ours;
-            let len = 20u16.to_be_bytes();
-            ours[2..4].copy_from_slice(&len);
-            theirs[2..4].copy_from_slice(&len);
             let lowered = ip4::Packet::new_checked(&mut theirs[..]).unwrap().decrement_ttl();
             prop_assert_eq!(decrement_ttl(&mut ours), lowered);
             prop_assert_eq!(ours, theirs);
         }
+    }
+
+    /// A checksum that comes out as zero is zero, not its other form (RFC 1624 section 3).
+    #[test]
+    fn a_lowered_ttl_with_a_checksum_of_zero() {
+        let mut header = [
+            69, 117, 0, 20, 188, 154, 165, 187, 60, 22, 0xFE, 0xFF, 245, 57, 125, 192, 221, 206,
+            204, 64,
+        ];
+        assert!(ip4::Packet::new_checked(&header[..]).unwrap().verify_checksum());
+        assert!(decrement_ttl(&mut header));
+        assert_eq!(header[8..12], [59, 22, 0, 0]);
+        assert!(ip4::Packet::new_checked(&header[..]).unwrap().verify_checksum());
     }
 
     #[test]
