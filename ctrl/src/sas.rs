@@ -129,8 +129,7 @@ impl Sas {
         let mut moved = false;
         for slot in [Some(slot), outbound].into_iter().flatten() {
             let Some(entry) = self.by_slot.get_mut(&slot) else { continue };
-            let Some(udp) = entry.manual.udp_encap else { continue };
-            let configured = (entry.manual.remote, udp.remote_port.get());
+            let Some(configured) = entry.configured() else { continue };
             moved |= entry.endpoint.unwrap_or(configured) != endpoint;
             entry.endpoint = Some(endpoint);
         }
@@ -142,11 +141,14 @@ impl Sas {
         self.by_slot.get(self.by_peer.get(&(profile, peer))?)
     }
 
-    /// Peers of `profile` that are at an address: several, if they are behind one NAT.
-    pub fn peers_at(&self, profile: ProfileId, address: IpAddr) -> BTreeSet<Path> {
-        let peers = self.by_peer.iter().filter(|((of, _), _)| *of == profile);
+    /// Who is at an address, by the SAs of the profile that protects a tunnel: several, if they are
+    /// behind one NAT. Without an SA, the address says all.
+    pub fn peers_at(&self, profile: Option<ProfileId>, address: IpAddr) -> BTreeSet<Path> {
+        let peers = self.by_peer.iter().filter(|((of, _), _)| Some(*of) == profile);
         let at = |slot| self.by_slot.get(slot).map(Entry::peer_address);
-        peers.filter(|(_, slot)| at(slot) == Some(address)).map(|((_, path), _)| *path).collect()
+        let peers = peers.filter(|(_, slot)| at(slot) == Some(address));
+        let peers: BTreeSet<Path> = peers.map(|((_, path), _)| *path).collect();
+        if peers.is_empty() { [address.into()].into() } else { peers }
     }
 
     /// Makes the configured SAs those of `config`. An SA that stays as it was keeps its slot, its

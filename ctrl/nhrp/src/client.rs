@@ -16,13 +16,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use wire::IpPrefix;
 use wire::nhrp::{Cie, Code, Flags, Header, Kind, Tag};
 
 use crate::action::{Action, Event, ServerEntry};
 use crate::cache::Origin;
 use crate::config::{Config, Host, NhsConfig};
 use crate::counters::DropReason;
-use crate::limits::{HOPS, HOPS_REGISTRATION, RETRY_FIRST, RETRY_LAST, TRIES_DOWN};
+use crate::limits::{HOPS_REGISTRATION, RETRY_FIRST, RETRY_LAST, TRIES_DOWN};
 use crate::machine::Nhrp;
 use crate::message::{View, host_len, request_extensions};
 use crate::names::Lookup;
@@ -93,11 +94,6 @@ impl Server {
         self.due.into_iter().chain(self.lookup.deadline()).min()
     }
 
-    /// Whether we are registered with it.
-    pub(crate) fn is_registered(&self) -> bool {
-        self.state == ServerState::Registered
-    }
-
     /// How it is reached, once it has an address.
     pub(crate) fn path(&self) -> Option<Path> {
         self.nbma.map(Path::from)
@@ -120,6 +116,12 @@ impl Server {
 }
 
 impl Nhrp {
+    /// A server that we are registered with: it knows more than we do.
+    pub(crate) fn server(&self) -> Option<Path> {
+        let mut servers = self.servers.iter();
+        servers.find(|server| server.state == ServerState::Registered)?.path()
+    }
+
     /// Forgets servers that another configuration does not have, or would be told other things.
     pub(crate) fn leave_servers(&mut self, next: &Config, out: &mut Vec<Action>) {
         let same_self = next.nbma == self.config.nbma && next.addresses == self.config.addresses;
@@ -232,20 +234,8 @@ impl Nhrp {
         };
         let Some(own) = self.config.source_for(protocol) else { return };
         // The id of the registration, which Cisco expects; nobody waits for a reply.
-        let header = Header {
-            kind: Kind::PurgeRequest,
-            hop_count: HOPS,
-            flags: Flags::NO_REPLY.with(Flags::NAT),
-            request_id: id,
-            src_nbma: self.config.nbma,
-            src_protocol: own,
-            dst_protocol: protocol,
-        };
-        let cie = Cie { prefix_len: host_len(own), protocol: Some(own), ..Cie::default() };
-        self.send(to, &header, out, |config, builder| {
-            builder.cie(&cie)?;
-            request_extensions(config, builder, &[])
-        });
+        let key = (IpPrefix::host(own), protocol);
+        self.send_purge(key, (to, id), Flags::NO_REPLY, out);
     }
 
     /// Sends a request to a server, anew or again, and notes whether it is down.

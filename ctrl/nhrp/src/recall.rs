@@ -116,7 +116,8 @@ impl Nhrp {
         self.recalls.insert(key, now + Duration::from_secs(pause), recall);
     }
 
-    fn send_purge(
+    /// Asks somebody to forget a prefix that he knows from us.
+    pub(crate) fn send_purge(
         &mut self,
         (prefix, asker): Key,
         (to, request_id): (Path, u32),

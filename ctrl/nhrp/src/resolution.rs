@@ -18,7 +18,7 @@ use wire::nhrp::{Cie, Code, Flags, Header, Kind};
 
 use crate::action::{Action, Event, Overlay, Route};
 use crate::cache::{Binding, Origin};
-use crate::client::{ServerState, next_id};
+use crate::client::next_id;
 use crate::counters::DropReason;
 use crate::limits::{ASK_AGAIN, GIVE_UP, HOPS, NEGATIVE, POLL_MAX, QUESTIONS_MAX, SHORTCUTS_MAX};
 use crate::machine::Nhrp;
@@ -204,11 +204,7 @@ impl Nhrp {
     /// Where to ask: the next hop, or a server if the next hop is what is asked for.
     fn way_of_questions(&self, destination: IpAddr, next_hop: IpAddr) -> Option<Path> {
         let next_hop = self.cache.find(next_hop).filter(|_| next_hop != destination);
-        let mut servers = self.servers.iter().map(|server| server.entry());
-        next_hop.map(|binding| binding.path).or_else(|| {
-            let server = servers.find(|server| server.state == ServerState::Registered)?;
-            server.nbma.map(Path::from)
-        })
+        next_hop.map(|binding| binding.path).or_else(|| self.server())
     }
 
     fn unresolved(

@@ -81,8 +81,8 @@ impl Nhrp {
         Ok(())
     }
 
-    /// Whether a client may have a protocol address. `fresh` counts those of
-    /// the same request that it has not yet.
+    /// Whether a client may have a protocol address. `fresh` counts those of the same request that
+    /// it has not yet.
     fn may_register(
         &self,
         (from, protocol): (Path, IpAddr),

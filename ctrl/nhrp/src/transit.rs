@@ -180,12 +180,6 @@ impl Nhrp {
         let before = servers.take_while(|server| !self.config.is_own(*server)).last()?;
         self.cache.find(before).map(|binding| binding.path)
     }
-
-    /// A server of ours, which knows more.
-    fn server(&self) -> Option<Path> {
-        let mut servers = self.servers.iter();
-        servers.find(|server| server.is_registered())?.path()
-    }
 }
 
 /// Where a packet is passed on to.

@@ -13,7 +13,7 @@
 mod overlay;
 mod resolver;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
@@ -322,7 +322,8 @@ impl Gateway {
                     false
                 }
                 Action::Expect { nbma } => {
-                    for peer in self.peers_at(id, nbma) {
+                    let profile = self.config.tunnels[id.index()].protection;
+                    for peer in self.sas.peers_at(profile, nbma) {
                         expecting |= self.meet(id, peer);
                     }
                     false
@@ -353,13 +354,6 @@ impl Gateway {
                 self.changed();
             }
         }
-    }
-
-    /// Who may send to a tunnel from an NBMA address: several, if they are behind one NAT.
-    fn peers_at(&self, id: TunnelId, nbma: IpAddr) -> BTreeSet<Path> {
-        let profile = self.config.tunnels[id.index()].protection;
-        let peers = profile.map(|profile| self.sas.peers_at(profile, nbma));
-        peers.filter(|peers| !peers.is_empty()).unwrap_or_else(|| [nbma.into()].into())
     }
 
     /// Has a packet sent on by another tunnel than the one that it came by.

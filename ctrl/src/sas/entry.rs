@@ -54,10 +54,12 @@ impl Entry {
 
     /// Whether its peer is seen elsewhere than where it is configured: it is behind a NAT.
     pub fn has_moved(&self) -> bool {
-        let configured = self.manual.udp_encap.map(|udp| udp.remote_port.get());
-        self.endpoint.is_some_and(|(address, port)| {
-            address != self.manual.remote || Some(port) != configured
-        })
+        self.endpoint.is_some() && self.endpoint != self.configured()
+    }
+
+    /// Where its peer is by the configuration; none if not under UDP.
+    pub(super) fn configured(&self) -> Option<Endpoint> {
+        self.manual.udp_encap.map(|udp| (self.manual.remote, udp.remote_port.get()))
     }
 
     /// The address that its peer is at.

@@ -153,12 +153,8 @@ impl nhrp::Overlay for Overlay<'_> {
     }
 
     fn path_to(&self, nbma: IpAddr) -> Option<Path> {
-        let peers = self.profile.map(|profile| self.sas.peers_at(profile, nbma));
-        match peers.iter().flatten().copied().collect::<Vec<_>>().as_slice() {
-            [] => Some(nbma.into()),
-            [peer] => Some(*peer),
-            _ => None,
-        }
+        let peers = self.sas.peers_at(self.profile, nbma);
+        peers.first().copied().filter(|_| peers.len() == 1)
     }
 
     fn may_be_nbma(&self, nbma: IpAddr) -> bool {

@@ -69,7 +69,7 @@ fn what_an_sa_brings_comes_from_its_peer() {
 #[test]
 fn one_that_moves_does_not_take_the_other_along() {
     let mut scene = scene();
-    let profile = scene.sas.iter().next().unwrap().manual.profile;
+    let profile = Some(scene.sas.iter().next().unwrap().manual.profile);
     let both = [path(FIRST), path(SECOND)];
     assert_eq!(scene.sas.peers_at(profile, ip(NAT)), both.into());
     let inbound = scene.slot(Direction::In, 0x2002);
