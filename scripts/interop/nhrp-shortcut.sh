@@ -11,9 +11,12 @@ set -uo pipefail
 
 holdtime=8
 
+# A second network of spoke 2's port, where the gateway itself answers.
+second=10.99.0
+
 config() {
     local self=$1
-    dmvpn_ports "$self"
+    dmvpn_ports "$self" | sed "s#\"${lan[spoke2]}.1/24\"#&, \"$second.1/24\"#"
     dmvpn_tunnel "$self"
     cat <<TOML
 authentication = "s3cret"
@@ -22,6 +25,7 @@ TOML
     if [ "$self" = hub ]; then
         echo 'redirect = true'
         for peer in spoke1 spoke2; do conf_route "${lan[$peer]}.0/24" "${tunnel[$peer]}"; done
+        conf_route $second.0/24 "${tunnel[spoke2]}"
     else
         echo 'shortcut = true'
         echo "nhs = [{ nbma = \"${nbma[hub]}\", protocol = \"${tunnel[hub]}\" }]"
@@ -38,10 +42,15 @@ neither_has() { [ -z "$(shortcuts spoke1)$(shortcuts spoke2)" ]; }
 
 forms() { shortcut_forms spoke1-host 10.12.0.10 10000 both_have; }
 
-# Longer than its holding time in use, and then idle.
+# Longer than its holding time in use, and then idle. Another shortcut to the same spoke, which was
+# used once, goes meanwhile: it has no use of its own.
+two_shortcuts() { has_shortcut spoke1 spoke2 && has_second; }
+has_second() { shortcuts spoke1 | grep -qx "$second.1/32=${nbma[spoke2]}"; }
+to_second() { in_ns spoke1-host ping -n -q -c 1 -W 1 $second.1 >/dev/null && two_shortcuts; }
 renewed() {
     local count=$(((holdtime + 4) * 20))
-    traffic_ping spoke1-host 10.12.0.10 $count -i 0.05 && both_have
+    until_ok 5 to_second || return 1
+    traffic_ping spoke1-host 10.12.0.10 $count -i 0.05 && both_have && ! has_second
 }
 # The last packets may have earned it another holding time.
 ends_idle() { within $((2 * holdtime)) neither_has; }
@@ -54,7 +63,7 @@ gone_after() {
 
 # Spoke 2 has another network behind it.
 rerouted() {
-    config spoke2 | sed "s#${lan[spoke2]}.1/24#10.99.0.1/24#" | gateway_write spoke2
+    config spoke2 | sed "s#${lan[spoke2]}.1/24#10.98.0.1/24#" | gateway_write spoke2
     gateway_ctl spoke2 reload >/dev/null
 }
 # It has its own again.
@@ -93,7 +102,7 @@ step "a shortcut forms under traffic" forms
 step "the hub stands still" past_the_hub spoke1-host 10.12.0.10 50
 step "TTL 2 ends at the other spoke" traffic_ttl spoke1-host 10.12.0.10 2 "${tunnel[spoke2]}" \
     10.12.0.1
-step "what is used is renewed" renewed
+step "what is used is renewed, and no other shortcut to the same spoke" renewed
 step "what is idle ends" ends_idle
 step "it forms again" forms
 step "the route at the other spoke goes: so does the shortcut" gone_after rerouted

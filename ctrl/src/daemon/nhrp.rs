@@ -54,7 +54,7 @@ pub(super) struct TunnelNhrp {
     strangers: VecDeque<Path>,
     /// Servers and resolved peers, and whether the way to each works.
     ways: BTreeMap<Path, bool>,
-    /// Packets sent to the peer of each shortcut when it was last asked for.
+    /// Packets sent by each shortcut, and to each resolved peer, when this was last asked for.
     sent: BTreeMap<IpPrefix, u64>,
     use_asked: Instant,
 }
@@ -224,20 +224,22 @@ impl Gateway {
         }
     }
 
-    /// Tells a machine which shortcuts were used: those whose peer was sent something. Several
-    /// shortcuts to one peer are used together.
+    /// Tells a machine what of what it resolved was used: shortcuts, and peers themselves, by what
+    /// was sent there but by no shortcut.
     fn report_use(&mut self, id: TunnelId, now: Instant) {
         let name = &self.config.tunnels[id.index()].name;
         let Some(state) = self.nhrp.get_mut(name) else { return };
         let resolved =
             state.machine.bindings().filter(|binding| binding.origin == Origin::Resolved);
-        let resolved = resolved.map(|binding| (IpPrefix::host(binding.protocol), binding.path));
-        let shortcuts = state.machine.shortcuts().map(|of| (of.prefix, of.path));
-        let mut sent = BTreeMap::new();
-        for (prefix, path) in resolved.chain(shortcuts) {
-            let counters = self.memory.peers.get(&(name.clone(), path));
-            sent.insert(prefix, counters.map_or(0, |of| counters::total(&of.sent).0));
-        }
+        let counters = |path| self.memory.peers.get(&(name.clone(), path));
+        let resolved = resolved.filter_map(|binding| {
+            let (own, _) = counters::total(&counters(binding.path)?.own);
+            Some((IpPrefix::host(binding.protocol), own))
+        });
+        let shortcuts = state.machine.shortcuts().filter_map(|shortcut| {
+            Some((shortcut.prefix, counters(shortcut.path)?.sent_by(shortcut.prefix)?))
+        });
+        let sent: BTreeMap<_, _> = resolved.chain(shortcuts).collect();
         let before = std::mem::replace(&mut state.sent, sent.clone());
         let is_used =
             |prefix: &IpPrefix, now: u64| before.get(prefix).is_some_and(|old| now > *old);

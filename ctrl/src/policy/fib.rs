@@ -145,8 +145,8 @@ fn shortcuts(build: &mut Build<'_>, routes: &mut Routes) {
     let learned = build.known.learned;
     for id in (0..).map(TunnelId).take(build.config.tunnels.len()) {
         for (prefix, path) in learned.shortcuts(id) {
-            let peer = tunnels::peer_index(build, id, path);
-            routes.push((prefix, peer));
+            let shortcut = tunnels::shortcut(build, id, prefix, path);
+            routes.push((prefix, shortcut));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use dataplane::drops::DropReason;
 use dataplane::tables::Adjacency;
 use nhrp::Path;
+use wire::IpPrefix;
 
 /// What an adjacency is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub enum AdjacencyKey {
     Broadcast(u16),
     /// A peer of a tunnel: interface index, how it is reached.
     Peer(u16, Path),
+    /// A shortcut past what routing says: interface index of the tunnel, destinations.
+    Shortcut(u16, IpPrefix),
     /// The far end of an IPsec policy: port's interface index, profile, address.
     PolicyPeer(u16, u16, IpAddr),
     /// The policy of a port.
@@ -33,7 +36,7 @@ pub enum AdjacencyKey {
 impl AdjacencyKey {
     /// Whether it comes and goes with hosts, so that its index is given to another in the end.
     fn is_passing(&self) -> bool {
-        matches!(self, Self::NextHop(..) | Self::Peer(..))
+        matches!(self, Self::NextHop(..) | Self::Peer(..) | Self::Shortcut(..))
     }
 
     /// The interface that it belongs to.
@@ -43,6 +46,7 @@ impl AdjacencyKey {
             | Self::NextHop(interface, _)
             | Self::Broadcast(interface)
             | Self::Peer(interface, _)
+            | Self::Shortcut(interface, _)
             | Self::PolicyPeer(interface, _, _)
             | Self::Policy(interface) => Some(interface),
             Self::Local | Self::Drop(_) | Self::Group(_) => None,
@@ -50,20 +54,20 @@ impl AdjacencyKey {
     }
 }
 
-/// How many next hops or peers of an interface must have gone before the index of the first is
+/// How many next hops, peers or shortcuts of an interface must have gone before the index of the first is
 /// given to another: packets that still carry it have left by then.
 const RESTING: usize = 256;
 
 /// Index by key. An index, once given, keeps its meaning; one that is not in use drops.
 ///
-/// Hosts come and go, so the index of a next hop or peer that is gone is given to another one in
+/// Hosts come and go, so the index of what is for one of them and is gone is given to another one in
 /// the end, of the same interface: a packet that was very late would still leave by its own link,
 /// in clear or sealed as it was meant to.
 #[derive(Debug, Default)]
 pub struct Indices {
     by_key: HashMap<AdjacencyKey, u32>,
     keys: Vec<AdjacencyKey>,
-    /// Of next hops and peers that are gone, by interface; the oldest first.
+    /// Of what came with hosts and is gone, by interface; the oldest first.
     resting: HashMap<u16, VecDeque<u32>>,
 }
 
@@ -82,7 +86,7 @@ impl Indices {
         index
     }
 
-    /// An index of a next hop or peer that is long gone.
+    /// An index of what is long gone.
     fn rested(&mut self, key: &AdjacencyKey) -> Option<u32> {
         let resting = self.resting.get_mut(&key.interface().filter(|_| key.is_passing())?)?;
         if resting.len() > RESTING { resting.pop_front() } else { None }

@@ -169,7 +169,7 @@ fn rule(
     let index = build.memory.indices.of(key.clone());
     let route = Route { local, outer: remote.into(), underlay, index };
     let name = port.name.clone();
-    let sent = build.counters(&name, remote.into()).sent;
+    let sent = build.counters(&name, remote.into()).own.clone();
     let adjacency = tunnels::template(build, &route, Some(profile), |_, link, esp| EncapSpec {
         interface,
         link,
@@ -187,6 +187,7 @@ fn rule(
         fragment_after: false,
         clamp_mss: true,
         redirect: None,
+        peer: index,
         sent,
     });
     build.set(key, adjacency)

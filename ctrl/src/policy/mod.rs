@@ -9,6 +9,7 @@ mod fib;
 mod indices;
 mod ipsec;
 mod multicast;
+mod peer_counters;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -18,17 +19,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dataplane::counters::{Traffic, traffic};
+use dataplane::counters::Traffic;
 use dataplane::drops::DropReason;
 use dataplane::tables::{Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables};
 use nhrp::Path;
-use wire::MacAddr;
+use wire::{IpPrefix, MacAddr};
 
 use crate::config::{self, Config, PortId, TunnelId};
 use crate::sas::Sas;
 
 pub use fib::RouteCache;
 pub use indices::{AdjacencyKey, Indices};
+pub use peer_counters::PeerCounters;
 pub use peers::{Learned, LearnedPeers};
 pub use tunnels::{Guard, guard};
 
@@ -90,17 +92,6 @@ impl Memory {
             self.names = names.into_iter().cloned().collect();
         }
     }
-}
-
-/// Counters of one tunnel peer.
-#[derive(Clone)]
-pub struct PeerCounters {
-    /// Sent to it.
-    pub sent: Arc<[Traffic]>,
-    /// Received from it.
-    pub received: Arc<[Traffic]>,
-    /// GRE sequence number last accepted from it.
-    pub sequence: Arc<dataplane::tables::tunnel::LastSequence>,
 }
 
 /// What a compilation yields.
@@ -236,17 +227,19 @@ impl Build<'_> {
         table
     }
 
-    fn counters(&mut self, tunnel: &str, path: Path) -> PeerCounters {
-        let cores = self.cores;
+    fn counters(&mut self, tunnel: &str, path: Path) -> &mut PeerCounters {
         let key = (tunnel.to_owned(), path);
         let known = self.counters.remove(&key);
         let entry = self.memory.peers.entry(key);
-        let new = || PeerCounters {
-            sent: traffic(cores),
-            received: traffic(cores),
-            sequence: Arc::default(),
-        };
-        entry.or_insert_with(|| known.unwrap_or_else(new)).clone()
+        entry.or_insert_with(|| known.unwrap_or_else(|| PeerCounters::new(self.cores)))
+    }
+
+    /// Counters of what leaves by a shortcut, part of what is sent to its peer.
+    fn sent_by_shortcut(&mut self, id: TunnelId, prefix: IpPrefix, path: Path) -> Arc<[Traffic]> {
+        let (learned, cores) = (self.known.learned, self.cores);
+        let is_shortcut = |prefix| learned.shortcut(id, prefix) == Some(path);
+        let tunnel = &self.config.tunnels[id.index()].name;
+        self.counters(tunnel, path).of_shortcut(prefix, is_shortcut, cores)
     }
 }
 

@@ -93,6 +93,11 @@ impl Learned {
         shortcuts.map(|(prefix, peer)| (*prefix, *peer))
     }
 
+    /// The peer that a prefix has a shortcut to.
+    pub(super) fn shortcut(&self, id: TunnelId, prefix: IpPrefix) -> Option<Path> {
+        self.0.get(&id)?.shortcuts.get(&prefix).copied()
+    }
+
     /// All peers of a tunnel, each once.
     pub fn peers(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<Path> {
         let mut peers: Vec<Path> = match &tunnel.mode {

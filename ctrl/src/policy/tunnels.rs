@@ -9,6 +9,7 @@ use dataplane::tables::sa::SaMode;
 use dataplane::tables::tunnel::{self, Remote};
 use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
 use nhrp::Path;
+use wire::IpPrefix;
 
 use crate::config::{
     self, Df, Dscp, EspMode, Fragment, GreSequence, ProfileId, Tunnel, TunnelId, TunnelMode,
@@ -52,6 +53,26 @@ fn peer(build: &mut Build<'_>, id: TunnelId, path: Path, guard: Guard, underlay:
 pub(super) fn peer_index(build: &mut Build<'_>, id: TunnelId, path: Path) -> u32 {
     let interface = tunnel_interface(build.config, id);
     build.memory.indices.of(AdjacencyKey::Peer(interface, path))
+}
+
+/// The adjacency of a shortcut, put in place: that of its peer, which [`tunnel_map`] has put in
+/// place, but with counters of its own. So one can tell which of the shortcuts to a peer are used.
+pub(super) fn shortcut(build: &mut Build<'_>, id: TunnelId, prefix: IpPrefix, path: Path) -> u32 {
+    let peer = peer_index(build, id, path);
+    let interface = tunnel_interface(build.config, id);
+    let index = build.memory.indices.of(AdjacencyKey::Shortcut(interface, prefix));
+    let mut adjacency = match build.adjacencies.get(&peer) {
+        Some(adjacency) => adjacency.clone(),
+        None => Adjacency::Drop(DropReason::Unresolved),
+    };
+    if let Adjacency::Tunnel(encap) = &mut adjacency {
+        encap.sent = build.sent_by_shortcut(id, prefix, path);
+    }
+    if let Some(next_hop) = build.unresolved.get(&peer) {
+        build.unresolved.insert(index, *next_hop);
+    }
+    build.adjacencies.insert(index, adjacency);
+    index
 }
 
 /// Where the outer packets of a template go.
@@ -173,7 +194,8 @@ fn spec(
         fragment_after: tunnel.fragment == Fragment::After,
         clamp_mss: tunnel.mss_clamp,
         redirect: redirect(build.config, id),
-        sent: build.counters(&tunnel.name, path).sent,
+        peer: index,
+        sent: build.counters(&tunnel.name, path).own.clone(),
     }
 }
 
@@ -220,8 +242,8 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
                 tunnel: number,
                 adjacency,
                 protection: guard.protection(),
-                received: counters.received,
-                sequence: counters.sequence,
+                received: counters.received.clone(),
+                sequence: counters.sequence.clone(),
             };
             let port = path.port.map_or(0, NonZeroU16::get);
             known.push((Remote { address: path.nbma.into(), port }, peer));

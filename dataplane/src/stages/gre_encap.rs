@@ -201,7 +201,7 @@ impl GreEncap {
         let data = packet.mbuf.data_mut().ok_or(DropReason::NoRoom)?;
         encap.write_to(data);
         if encap.gre != 0 {
-            let sequence = self.gre_sequence(encap, packet.meta.adjacency);
+            let sequence = self.gre_sequence(encap);
             fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets);
         }
         if encap.inner != 0 {
@@ -245,11 +245,11 @@ impl GreEncap {
         next
     }
 
-    fn gre_sequence(&mut self, encap: &Encap, adjacency: u32) -> u32 {
+    fn gre_sequence(&mut self, encap: &Encap) -> u32 {
         if !encap.gre_fields.sequence {
             return 0;
         }
-        let next = self.gre_sequences.entry(adjacency).or_insert(0);
+        let next = self.gre_sequences.entry(encap.peer).or_insert(0);
         let sequence = *next;
         *next = next.wrapping_add(1);
         sequence

@@ -142,6 +142,9 @@ pub struct EncapSpec {
     pub redirect: Option<u16>,
     /// Ordering domain; `None`: by flow, for tunnels without any sequence.
     pub lane: Option<u32>,
+    /// Index of the peer's own adjacency. Templates for one peer, such as a shortcut's, draw from
+    /// one GRE sequence, known by this.
+    pub peer: u32,
     /// Counters of what is sent, a shard a core.
     pub sent: Arc<[Traffic]>,
 }
@@ -208,6 +211,9 @@ pub struct Encap {
     pub df_set: u16,
     /// The header; per-packet fields are zero.
     pub template: [u8; TEMPLATE_MAX],
+    /// Index of the peer's own adjacency, which the GRE sequence is known by. Few tunnels have one,
+    /// so it lies behind the header.
+    pub peer: u32,
 }
 
 /// Octets of IP and TCP headers without options, IPv4.
@@ -309,6 +315,7 @@ impl Encap {
             // Segments are kept small enough to need no fragments of either kind.
             mss: if spec.clamp_mss { mss_for(mtu.min(fits)) } else { 0 },
             lane: spec.lane.unwrap_or(crate::packet::NONE),
+            peer: spec.peer,
             sent: spec.sent.clone(),
         };
         encap.lay_out(spec);

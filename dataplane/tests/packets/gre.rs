@@ -77,6 +77,29 @@ fn check_outer(packet: &[u8], spec: &GreSpec, v6: bool, number: u32) {
     assert_eq!(gre.protocol().0, expected);
 }
 
+/// Two templates for one peer, as a shortcut makes them, draw from one sequence: the peer takes
+/// packets in order only.
+#[test]
+fn templates_of_one_peer_share_its_sequence() {
+    let spec = GreSpec { sequence: true, ..GreSpec::default() };
+    let link = Link { gre: Some(spec), ordered: true, ..Link::default() };
+    let mut sites = [(1, 2), (2, 1)].map(|(number, peer)| Site::new(number, &[peer], &link));
+    let own = sites[0].peers[0].1.adjacency as usize;
+    let shortcut = sites[0].adjacencies[own].clone();
+    let shortcut = sites[0].adjacency(shortcut);
+    sites[0].overlay_v4.push((prefix("10.2.0.11", 32), shortcut));
+    let mut lab = Lab::new(&Layout::RunToCompletion(1), sites.into());
+    let packet = |number: u8| {
+        let host = if number % 2 == 0 { "10.2.0.10" } else { "10.2.0.11" };
+        udp_packet(V4.0, host, number.into(), 100)
+    };
+    lab.send(1, &(0..6).map(packet).collect::<Vec<_>>());
+    lab.assert_clean();
+    for (number, outer) in (0..).zip(lab.outer()) {
+        check_outer(&outer, &spec, false, number);
+    }
+}
+
 #[test]
 fn vlan_on_both_sides() {
     let link = Link { lan_vlan: Some(100), wan_vlan: Some(4094), ..Link::default() };

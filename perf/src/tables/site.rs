@@ -154,6 +154,7 @@ impl<'a> Site<'a> {
             clamp_mss: true,
             redirect: None,
             lane: esp.map(|esp| esp.slot),
+            peer,
             sent: traffic(self.shards),
         })
     }

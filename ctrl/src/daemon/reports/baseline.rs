@@ -37,8 +37,7 @@ pub(in super::super) struct Baseline {
 }
 
 /// A sharded counter as a report has it.
-pub(super) fn traffic(shards: &[dataplane::counters::Traffic]) -> Traffic {
-    let (packets, octets) = total(shards);
+pub(super) fn traffic((packets, octets): (u64, u64)) -> Traffic {
     Traffic { packets, octets }
 }
 
@@ -58,7 +57,7 @@ impl Gateway {
             count += 3;
         }
         for (key, counters) in &self.memory.peers {
-            let now = (traffic(&counters.sent), traffic(&counters.received));
+            let now = (traffic(counters.sent()), traffic(total(&counters.received)));
             self.baseline.peers.insert(key.clone(), now);
             count += 4;
         }

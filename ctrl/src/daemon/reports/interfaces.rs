@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use dataplane::counters::total;
 use dataplane::drops::DropReason;
 use dataplane::tables::Adjacency;
 use nhrp::Path;
@@ -166,7 +167,7 @@ impl Gateway {
             packets: now.packets - base.packets,
             octets: now.octets - base.octets,
         };
-        (less(traffic(&counters.received), base.1), less(traffic(&counters.sent), base.0))
+        (less(traffic(total(&counters.received)), base.1), less(traffic(counters.sent()), base.0))
     }
 
     pub(in super::super) fn report_peers(&self) -> Vec<Peer> {

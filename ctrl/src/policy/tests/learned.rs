@@ -1,5 +1,7 @@
 //! Peers that NHRP has found.
 
+use wire::IpPrefix;
+
 use super::*;
 
 const DYNAMIC: &str = "[[tunnel]]\nname = \"dm\"\nmode = \"mgre\"\nsource = \"wan\"\nkey = 42\n\
@@ -124,6 +126,63 @@ fn several_bindings_may_share_an_nbma_address() {
     assert!(peers.unbind(ip("10.255.0.8")) && peers.knows(nbma));
     assert!(peers.unbind(ip("10.255.0.9")) && !peers.knows(nbma));
     assert!(!peers.unbind(ip("10.255.0.9")));
+}
+
+/// Shortcuts to one peer are renewed each by its own use.
+#[test]
+fn shortcuts_to_one_peer_count_for_themselves() {
+    let mut scene = scene();
+    let (near, far) = (path("203.0.113.9"), path("203.0.113.10"));
+    register(&mut scene, "10.255.0.9", "203.0.113.9");
+    register(&mut scene, "10.255.0.10", "203.0.113.10");
+    let prefixes = ["10.9.1.0/24", "10.9.2.0/24"].map(|of| of.parse::<IpPrefix>().unwrap());
+    let shortcuts = [(prefixes[0], near), (prefixes[1], near)];
+    scene.learned.of_mut(DM).shortcuts = shortcuts.into();
+    scene.compile();
+    let encap = |scene: &Scene, address: &str| match scene.overlay(address) {
+        Some(Adjacency::Tunnel(encap)) => encap.clone(),
+        other => panic!("{other:?}"),
+    };
+    // By one shortcut, by the other, and by routing.
+    let ways = ["10.9.1.1", "10.9.2.1", "10.9.3.1"].map(|address| encap(&scene, address));
+    for (way, count) in ways.iter().zip([1, 20, 300]) {
+        assert_eq!((way.template, way.peer), (ways[2].template, ways[2].peer));
+        (0..count).for_each(|_| way.sent[1].count(100));
+    }
+    let counted = |scene: &Scene| {
+        let counters = &scene.memory.peers[&("dm".to_owned(), near)];
+        (prefixes.map(|of| counters.sent_by(of)), counters.sent().0)
+    };
+    assert_eq!(counted(&scene), ([Some(1), Some(20)], 321));
+
+    // One is gone, and another follows: nothing that was sent to the peer is forgotten.
+    let shortcuts =
+        [(prefixes[0], far), (prefixes[1], near), ("10.9.4.0/24".parse().unwrap(), near)];
+    scene.learned.of_mut(DM).shortcuts = shortcuts.into();
+    scene.compile();
+    encap(&scene, "10.9.4.1").sent[1].count(100);
+    encap(&scene, "10.9.1.1").sent[1].count(100);
+    assert_eq!(counted(&scene), ([None, Some(20)], 322));
+    let counters = &scene.memory.peers[&("dm".to_owned(), far)];
+    assert_eq!((counters.sent_by(prefixes[0]), counters.sent().0), (Some(1), 1));
+}
+
+/// What a shortcut's peer waits for, the shortcut waits for.
+#[test]
+fn a_shortcut_has_what_its_peer_has() {
+    let mut scene = scene();
+    register(&mut scene, "10.255.0.9", "203.0.113.9");
+    let prefix = "10.9.1.0/24".parse().unwrap();
+    scene.learned.of_mut(DM).shortcuts = [(prefix, path("203.0.113.9"))].into();
+    let links = std::mem::take(&mut scene.neighbors);
+    scene.compile();
+    let index = scene.overlay_index("10.9.1.1").unwrap();
+    assert!(matches!(scene.at(index), Adjacency::Unresolved { .. }));
+    assert!(scene.compiled.unresolved.contains_key(&index));
+    scene.neighbors = links;
+    scene.compile();
+    assert_eq!(scene.overlay_index("10.9.1.1"), Some(index), "packets that wait refer to it");
+    assert_eq!(reached(&scene, "10.9.1.1"), Some(ip("203.0.113.9")));
 }
 
 /// A spoke whose address changes again and again does not fill the tables.

@@ -138,8 +138,20 @@ impl World {
         for number in (0..self.tunnels.len()).filter(|number| self.down[*number]) {
             scene.down.insert(scene.tunnel(&format!("t{}", number + 1)));
         }
+        self.shortcuts(&mut scene);
         scene.compile();
         scene
+    }
+
+    /// To each peer of each multipoint tunnel: of a shortcut the same is demanded.
+    fn shortcuts(&self, scene: &mut Scene) {
+        for (number, tunnel) in (0u8..).zip(&self.tunnels).filter(|(_, tunnel)| tunnel.is_mgre) {
+            let shortcut = |(network, peer): (u8, &str)| {
+                (format!("10.{number}.{network}.0/24").parse().unwrap(), path(peer))
+            };
+            let learned = scene.learned.of_mut(TunnelId(number.into()));
+            learned.shortcuts = (0..).zip(tunnel.peers()).map(shortcut).collect();
+        }
     }
 }
 

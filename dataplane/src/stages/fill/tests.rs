@@ -73,6 +73,7 @@ fn spec(
         clamp_mss: false,
         redirect: None,
         lane: None,
+        peer: 0,
         sent: traffic(1),
     }
 }

@@ -315,6 +315,7 @@ impl Site {
             clamp_mss: link.clamp_mss,
             redirect: link.redirect.then_some(TUNNEL),
             lane: Some(peer.into()),
+            peer: peer.into(),
             sent: traffic(CORES_MAX),
         }
     }
