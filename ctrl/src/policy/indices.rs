@@ -54,15 +54,15 @@ impl AdjacencyKey {
     }
 }
 
-/// How many next hops, peers or shortcuts of an interface must have gone before the index of the first is
-/// given to another: packets that still carry it have left by then.
+/// How many next hops, peers or shortcuts of an interface must have gone before the index of the
+/// first is given to another: packets that still carry it have left by then.
 const RESTING: usize = 256;
 
 /// Index by key. An index, once given, keeps its meaning; one that is not in use drops.
 ///
-/// Hosts come and go, so the index of what is for one of them and is gone is given to another one in
-/// the end, of the same interface: a packet that was very late would still leave by its own link,
-/// in clear or sealed as it was meant to.
+/// Hosts come and go, so the index of what was for one of them is given to another in the end, of
+/// the same interface: a packet that was very late would still leave by its own link, in clear or
+/// sealed as it was meant to.
 #[derive(Debug, Default)]
 pub struct Indices {
     by_key: HashMap<AdjacencyKey, u32>,

@@ -90,7 +90,7 @@ fn templates_of_one_peer_share_its_sequence() {
     sites[0].overlay_v4.push((prefix("10.2.0.11", 32), shortcut));
     let mut lab = Lab::new(&Layout::RunToCompletion(1), sites.into());
     let packet = |number: u8| {
-        let host = if number % 2 == 0 { "10.2.0.10" } else { "10.2.0.11" };
+        let host = if number.is_multiple_of(2) { "10.2.0.10" } else { "10.2.0.11" };
         udp_packet(V4.0, host, number.into(), 100)
     };
     lab.send(1, &(0..6).map(packet).collect::<Vec<_>>());
