@@ -6,7 +6,7 @@
 mod entry;
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use aead::{Backend, Key, KeyError};
 use dataplane::engine::stage::SaCommand;
-use dataplane::tables::{DeviceKey, Policy};
+use dataplane::tables::{DeviceKey, FastMap, Policy};
 use dpdk::crypto::{self, CryptoDevice};
 use nhrp::Path;
 
@@ -87,11 +87,11 @@ pub enum AddError {
 /// All SAs.
 #[derive(Debug, Clone, Default)]
 pub struct Sas {
-    by_slot: BTreeMap<u32, Entry>,
+    by_slot: Vec<Option<Entry>>,
     /// Slots of inbound SAs.
     by_spi: HashMap<Spi, u32>,
     /// Slots of outbound SAs.
-    by_peer: HashMap<Peer, u32>,
+    by_peer: FastMap<Peer, u32>,
     /// Slots of all SAs of an address.
     by_address: HashMap<(ProfileId, IpAddr), Vec<u32>>,
     /// Hashes of all keys, by a hash that nobody outside can predict: that two keys have the same
@@ -113,22 +113,26 @@ impl Sas {
 
     /// All entries, by slot.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.by_slot.values()
+        self.by_slot.iter().flatten()
     }
 
     /// The entry in this slot.
     pub fn by_slot(&mut self, slot: u32) -> Option<&mut Entry> {
-        self.by_slot.get_mut(&slot)
+        self.by_slot.get_mut(slot as usize)?.as_mut()
+    }
+
+    fn at(&self, slot: u32) -> Option<&Entry> {
+        self.by_slot.get(slot as usize)?.as_ref()
     }
 
     /// Notes where the peer of an inbound SA was seen, for the SA to it; says whether that is new.
     pub fn moved(&mut self, slot: u32, endpoint: Endpoint) -> bool {
-        let inbound = self.by_slot.get(&slot).filter(|e| e.manual.direction == Direction::In);
+        let inbound = self.at(slot).filter(|e| e.manual.direction == Direction::In);
         let Some(inbound) = inbound else { return false };
         let outbound = self.by_peer.get(&inbound.peer()).copied();
         let mut moved = false;
         for slot in [Some(slot), outbound].into_iter().flatten() {
-            let Some(entry) = self.by_slot.get_mut(&slot) else { continue };
+            let Some(entry) = self.by_slot(slot) else { continue };
             let Some(configured) = entry.configured() else { continue };
             moved |= entry.endpoint.unwrap_or(configured) != endpoint;
             entry.endpoint = Some(endpoint);
@@ -138,14 +142,20 @@ impl Sas {
 
     /// The SA by which packets of `profile` go to `peer`.
     pub fn outbound(&self, profile: ProfileId, peer: Path) -> Option<&Entry> {
-        self.by_slot.get(self.by_peer.get(&(profile, peer))?)
+        self.at(*self.by_peer.get(&(profile, peer))?)
+    }
+
+    /// The SAs of a profile with a peer, both ways.
+    pub fn with(&self, profile: ProfileId, peer: Path) -> impl Iterator<Item = &Entry> {
+        let slots = self.by_address.get(&(profile, peer.nbma)).into_iter().flatten();
+        slots.filter_map(|slot| self.at(*slot)).filter(move |entry| entry.path == peer)
     }
 
     /// Who is at an address, by the SAs of the profile that protects a tunnel: several, if they are
     /// behind one NAT. Without an SA, the address says all.
     pub fn peers_at(&self, profile: Option<ProfileId>, address: IpAddr) -> BTreeSet<Path> {
         let peers = self.by_peer.iter().filter(|((of, _), _)| Some(*of) == profile);
-        let at = |slot| self.by_slot.get(slot).map(Entry::peer_address);
+        let at = |slot: &u32| self.at(*slot).map(Entry::peer_address);
         let peers = peers.filter(|(_, slot)| at(slot) == Some(address));
         let peers: BTreeSet<Path> = peers.map(|((_, path), _)| *path).collect();
         if peers.is_empty() { [address.into()].into() } else { peers }
@@ -172,7 +182,7 @@ impl Sas {
         let (mut gone, mut endpoints, mut again) = (Vec::new(), HashMap::new(), Vec::new());
         let Sas { hasher, next_slot, resting, by_slot, device, .. } = std::mem::take(self);
         *self = Sas { hasher, next_slot, resting, device, ..Sas::default() };
-        for mut entry in by_slot.into_values() {
+        for mut entry in by_slot.into_iter().flatten() {
             // The profile may have another number now.
             let profile = profiles.get(entry.profile.name.as_str()).copied();
             entry.manual.profile = profile.unwrap_or(entry.manual.profile);
@@ -270,7 +280,7 @@ impl Sas {
     /// The SAs whose peer has the same address.
     fn namesakes(&self, sa: &ManualSa) -> impl Iterator<Item = &Entry> {
         let slots = self.by_address.get(&(sa.profile, sa.remote)).into_iter().flatten();
-        slots.filter_map(|slot| self.by_slot.get(slot))
+        slots.filter_map(|slot| self.at(*slot))
     }
 
     /// The peer of an SA: see [`Entry::path`].
@@ -326,7 +336,7 @@ impl Sas {
             Direction::In => self.by_spi.get(&sa.spi),
             Direction::Out => self.by_peer.get(&(sa.profile, self.path_of(sa))),
         };
-        slot.and_then(|slot| self.by_slot.get(slot)).is_some_and(|entry| entry.manual == *sa)
+        slot.and_then(|slot| self.at(*slot)).is_some_and(|entry| entry.manual == *sa)
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -337,7 +347,11 @@ impl Sas {
         };
         let of_address = (entry.manual.profile, entry.manual.remote);
         self.by_address.entry(of_address).or_default().push(entry.slot);
-        self.by_slot.insert(entry.slot, entry);
+        let slot = entry.slot as usize;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize_with(slot + 1, || None);
+        }
+        self.by_slot[slot] = Some(entry);
     }
 
     /// Deletes the SAs with this SPI and direction, of this peer if one is named.
@@ -357,7 +371,7 @@ impl Sas {
     }
 
     fn remove(&mut self, slot: u32, now: Instant) -> Option<SaCommand> {
-        let entry = self.by_slot.remove(&slot)?;
+        let entry = self.by_slot.get_mut(slot as usize)?.take()?;
         self.keys.remove(&self.key_hash(&entry.manual));
         match entry.manual.direction {
             Direction::In => self.by_spi.remove(&entry.manual.spi),

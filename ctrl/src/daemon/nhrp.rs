@@ -169,8 +169,8 @@ impl Gateway {
             state.machine.servers().filter(|of| of.state == nhrp::ServerState::Registered);
         let registered = registered.filter_map(|server| server.nbma).map(Path::from).collect();
         let learned = self.learned.of_mut(id);
-        if learned.servers != registered {
-            learned.servers = registered;
+        if learned.registered_with != registered {
+            learned.registered_with = registered;
             self.changed();
         }
     }
@@ -231,7 +231,7 @@ impl Gateway {
         let Some(state) = self.nhrp.get_mut(name) else { return };
         let resolved =
             state.machine.bindings().filter(|binding| binding.origin == Origin::Resolved);
-        let counters = |path| self.memory.peers.get(&(name.clone(), path));
+        let counters = |path| self.memory.counters(name, path);
         let resolved = resolved.filter_map(|binding| {
             let (own, _) = counters::total(&counters(binding.path)?.own);
             Some((IpPrefix::host(binding.protocol), own))
@@ -401,8 +401,9 @@ impl Gateway {
     fn talk(&mut self, id: TunnelId) {
         let Some(state) = self.nhrp.get(&self.config.tunnels[id.index()].name) else { return };
         let servers = state.machine.servers().filter_map(|server| server.nbma).map(Path::from);
-        let all = servers.chain(state.strangers.iter().copied()).collect();
-        self.learned.of_mut(id).correspondents = all;
+        let learned = self.learned.of_mut(id);
+        learned.servers = servers.collect();
+        learned.strangers = state.strangers.iter().copied().collect();
     }
 }
 

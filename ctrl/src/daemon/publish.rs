@@ -129,6 +129,7 @@ impl Gateway {
             learned: &self.learned,
         };
         let compiled = policy::compile(&self.config, &known, &mut self.memory, self.links.len());
+        self.baseline.follow(&self.memory);
         self.unresolved = compiled.unresolved;
         self.tables = Arc::new(compiled.tables);
         for core in 0..self.links.len() {

@@ -199,7 +199,7 @@ impl LiveTunnels {
         // Peers that profile or policy protect are not sent to in clear.
         let tunnels = (0..).map(TunnelId).zip(&gateway.config.tunnels);
         let gre = tunnels.flat_map(|(id, tunnel)| {
-            let peers = gateway.learned.peers(id, tunnel);
+            let peers = gateway.learned.peers_and_strangers(id, tunnel);
             peers
                 .into_iter()
                 .filter(|peer| policy::guard(&gateway.config, tunnel, *peer) == Guard::Clear)

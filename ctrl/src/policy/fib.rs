@@ -28,7 +28,7 @@ pub struct RouteCache {
     underlay: (Routes, Fib),
 }
 
-/// Peers of multipoint tunnels by their address in the tunnel.
+/// Peers of multipoint tunnels that the configuration maps, by their address in the tunnel.
 type Mapped = HashMap<(TunnelId, IpAddr), Path>;
 
 /// The underlay's table: gateways, routes, connected subnets, own addresses; of the same prefix the
@@ -47,7 +47,7 @@ pub(super) fn underlay(build: &mut Build<'_>) -> Fib {
 /// place.
 pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     let mut routes = ipsec::policy_routes(build);
-    let mapped = mapped(build);
+    let mapped = mapped(build.config);
     configured(build, Table::Overlay, &mapped, &mut routes);
     connected(build, Role::Overlay, &mut routes);
     for (number, tunnel) in (0u16..).zip(&build.config.tunnels) {
@@ -59,36 +59,44 @@ pub(super) fn overlay(build: &mut Build<'_>) -> Fib {
     cached(&mut build.memory.routes.overlay, routes)
 }
 
-fn mapped(build: &Build<'_>) -> Mapped {
-    let tunnels = (0..).map(TunnelId).zip(&build.config.tunnels);
-    tunnels
-        .flat_map(|(id, tunnel)| {
-            let bindings = build.known.learned.bindings(id, tunnel);
-            bindings.into_iter().map(move |(protocol, path)| ((id, protocol), path))
-        })
+fn mapped(config: &Config) -> Mapped {
+    let tunnels = (0..).map(TunnelId).zip(&config.tunnels);
+    let maps = tunnels.filter_map(|(id, tunnel)| match &tunnel.mode {
+        TunnelMode::Mgre { map, .. } => Some((id, map)),
+        TunnelMode::Gre { .. } => None,
+    });
+    maps.flat_map(|(id, map)| map.iter().map(move |of| ((id, of.protocol), of.nbma.into())))
         .collect()
 }
 
 fn cached(cache: &mut (Routes, Fib), routes: Routes) -> Fib {
-    if cache.0 != routes {
-        cache.1 = build_fib(&routes);
-        cache.0 = routes;
+    let (old, fib) = cache;
+    if *old == routes {
+        return fib.clone();
     }
-    cache.1.clone()
+    // The configuration's own limit is below that of the tables.
+    if !v4(&routes).eq(v4(old)) {
+        fib.v4 = Arc::new(Fib4::build(v4(&routes)).unwrap_or_default());
+    }
+    if !v6(&routes).eq(v6(old)) {
+        fib.v6 = Arc::new(Fib6::build(v6(&routes)).unwrap_or_default());
+    }
+    *old = routes;
+    fib.clone()
 }
 
-fn build_fib(routes: &Routes) -> Fib {
-    let v4 = routes.iter().filter_map(|(prefix, index)| match prefix {
+fn v4(routes: &Routes) -> impl Iterator<Item = (Prefix<u32>, Next)> {
+    routes.iter().filter_map(|(prefix, index)| match prefix {
         IpPrefix::V4(p) => Some((Prefix::new(p.network().to_bits(), p.len())?, Next(*index))),
         IpPrefix::V6(_) => None,
-    });
-    let v6 = routes.iter().filter_map(|(prefix, index)| match prefix {
+    })
+}
+
+fn v6(routes: &Routes) -> impl Iterator<Item = (Prefix<u128>, Next)> {
+    routes.iter().filter_map(|(prefix, index)| match prefix {
         IpPrefix::V6(p) => Some((Prefix::new(p.network().to_bits(), p.len())?, Next(*index))),
         IpPrefix::V4(_) => None,
-    });
-    // The configuration's own limit is below that of the tables.
-    let v4 = Fib4::build(v4).unwrap_or_default();
-    Fib { v4: Arc::new(v4), v6: Arc::new(Fib6::build(v6).unwrap_or_default()) }
+    })
 }
 
 fn ports(config: &Config, role: Role) -> impl Iterator<Item = (u16, &config::Port)> {
@@ -144,9 +152,8 @@ fn tunnel_subnets(build: &mut Build<'_>, id: TunnelId, tunnel: &Tunnel, routes: 
 fn shortcuts(build: &mut Build<'_>, routes: &mut Routes) {
     let learned = build.known.learned;
     for id in (0..).map(TunnelId).take(build.config.tunnels.len()) {
-        for (prefix, path) in learned.shortcuts(id) {
-            let shortcut = tunnels::shortcut(build, id, prefix, path);
-            routes.push((prefix, shortcut));
+        for (prefix, _) in learned.shortcuts(id) {
+            routes.push((prefix, tunnels::shortcut_index(build, id, prefix)));
         }
     }
 }
@@ -183,7 +190,8 @@ fn hop_adjacency(build: &mut Build<'_>, hop: NextHop, mapped: &Mapped) -> Option
             let path = match (&build.config.tunnels[id.index()].mode, hop) {
                 (TunnelMode::Gre { remote, .. }, _) => Some(Path::from(*remote)),
                 (TunnelMode::Mgre { .. }, NextHop::Gateway { address, .. }) => {
-                    mapped.get(&(id, address)).copied()
+                    let learned = || build.known.learned.peer_at(id, address);
+                    mapped.get(&(id, address)).copied().or_else(learned)
                 }
                 (TunnelMode::Mgre { .. }, NextHop::Direct(_)) => None,
             };

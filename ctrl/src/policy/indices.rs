@@ -8,6 +8,8 @@ use dataplane::tables::Adjacency;
 use nhrp::Path;
 use wire::IpPrefix;
 
+use super::FastMap;
+
 /// What an adjacency is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AdjacencyKey {
@@ -63,9 +65,9 @@ const RESTING: usize = 256;
 /// Hosts come and go, so the index of what was for one of them is given to another in the end, of
 /// the same interface: a packet that was very late would still leave by its own link, in clear or
 /// sealed as it was meant to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Indices {
-    by_key: HashMap<AdjacencyKey, u32>,
+    by_key: FastMap<AdjacencyKey, u32>,
     keys: Vec<AdjacencyKey>,
     /// Of what came with hosts and is gone, by interface; the oldest first.
     resting: HashMap<u16, VecDeque<u32>>,
@@ -107,24 +109,26 @@ impl Indices {
         self.by_key.get(key).copied()
     }
 
+    /// How many there are, whether in use or not.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// What `index` is for.
     pub fn key(&self, index: u32) -> Option<&AdjacencyKey> {
         self.keys.get(index as usize)
     }
 
-    /// The table of these adjacencies; every other index drops.
-    pub fn table(&mut self, adjacencies: HashMap<u32, Adjacency>) -> Vec<Adjacency> {
-        let by_key = &mut self.by_key;
-        for (key, index) in
-            by_key.extract_if(|key, index| key.is_passing() && !adjacencies.contains_key(index))
+    /// The table of these adjacencies, by index; every other index drops.
+    pub fn table(&mut self, mut adjacencies: Vec<Option<Adjacency>>) -> Vec<Adjacency> {
+        adjacencies.resize(self.keys.len(), None);
+        let is_gone = |index: &u32| adjacencies[*index as usize].is_none();
+        for (key, index) in self.by_key.extract_if(|key, index| key.is_passing() && is_gone(index))
         {
             let interface = key.interface().unwrap_or_default();
             self.resting.entry(interface).or_default().push_back(index);
         }
-        let mut table = vec![Adjacency::Drop(DropReason::NoRoute); self.keys.len()];
-        for (index, adjacency) in adjacencies {
-            table[index as usize] = adjacency;
-        }
-        table
+        let unused = || Adjacency::Drop(DropReason::NoRoute);
+        adjacencies.into_iter().map(|adjacency| adjacency.unwrap_or_else(unused)).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! The SPD of underlay ports (crypto map), and the SAs as the cores see them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::drops::DropReason;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy};
@@ -12,13 +13,13 @@ use nhrp::Path;
 use wire::{IpPrefix, IpProto};
 
 use crate::config::{
-    self, Config, Direction, EspMode, PortId, ProfileId, TunnelId, TunnelMode, UpperLayer,
+    self, Config, Direction, EspMode, PortId, ProfileId, Tunnel, TunnelMode, UpperLayer,
 };
 use crate::sas::Entry;
 
 use super::indices::AdjacencyKey;
 use super::tunnels::{self, Guard, Route};
-use super::{Build, Learned, port_interface};
+use super::{Build, FastSet, port_interface};
 
 /// Ports that have policies, in the order of their numbers.
 fn policy_ports(config: &Config) -> Vec<PortId> {
@@ -170,7 +171,7 @@ fn rule(
     let route = Route { local, outer: remote.into(), underlay, index };
     let name = port.name.clone();
     let sent = build.counters(&name, remote.into()).own.clone();
-    let adjacency = tunnels::template(build, &route, Some(profile), |_, link, esp| EncapSpec {
+    let adjacency = tunnels::template(build, &route, Some(profile), |link, esp| EncapSpec {
         interface,
         link,
         local,
@@ -195,53 +196,62 @@ fn rule(
 
 /// All SAs.
 pub(super) fn sa_table(build: &Build<'_>) -> SaTable {
-    let of = |direction| {
-        let entries = build.known.sas.iter();
-        entries.filter(move |entry| entry.manual.direction == direction)
-    };
-    let gre = GreSas::new(build.config, build.known.learned);
     let served = served_selectors(build.config);
-    let inbound = of(Direction::In).map(|entry| {
+    let (last, none) = (&build.memory.sas, Policy::default());
+    let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
+    for entry in build.known.sas.iter() {
         let sa = &entry.manual;
-        let selectors = match entry.profile.mode {
-            EspMode::Tunnel => served.get(&(sa.profile, entry.path)).cloned(),
-            EspMode::Transport => None,
-        };
-        entry.inbound(gre.admits(entry), selectors.unwrap_or_default())
-    });
-    SaTable::new(inbound, of(Direction::Out).map(Entry::outbound))
+        match sa.direction {
+            Direction::In => {
+                let selectors = match entry.profile.mode {
+                    EspMode::Tunnel => served.get(&(sa.profile, entry.path)),
+                    EspMode::Transport => None,
+                };
+                let selectors = selectors.unwrap_or(&none);
+                let allows_gre = build.gre_sas.admits(entry);
+                let kept = last.shared_inbound(entry.slot).filter(|last| {
+                    entry.has_made(last)
+                        && last.allows_gre == allows_gre
+                        && last.selectors == *selectors
+                });
+                inbound.push(
+                    kept.cloned().unwrap_or_else(|| entry.inbound(allows_gre, selectors.clone())),
+                );
+            }
+            Direction::Out => {
+                let last = last.shared_outbound(entry.slot);
+                let kept = last.filter(|last| Arc::ptr_eq(&last.counters, &entry.counters));
+                outbound.push(kept.cloned().unwrap_or_else(|| entry.outbound()));
+            }
+        }
+    }
+    SaTable::new(inbound, outbound)
 }
 
 /// The SAs that GRE between their own addresses may come out of: some tunnel wants it so.
 #[derive(Default)]
-struct GreSas {
+pub(super) struct GreSas {
     /// By our address, profile and peer.
-    of_peers: HashSet<(IpAddr, ProfileId, Path)>,
+    of_peers: FastSet<(IpAddr, ProfileId, Path)>,
     /// Of multipoint tunnels, which anybody with an SA of the profile may be a peer of.
-    of_all: HashSet<(IpAddr, ProfileId)>,
+    of_all: FastSet<(IpAddr, ProfileId)>,
 }
 
 impl GreSas {
-    fn new(config: &Config, learned: &Learned) -> Self {
-        let mut sas = GreSas::default();
-        for (id, tunnel) in (0..).map(TunnelId).zip(&config.tunnels) {
-            match (tunnel.protection, &tunnel.mode) {
-                (Some(profile), TunnelMode::Mgre { .. }) => {
-                    sas.of_all.insert((tunnel.local, profile));
-                }
-                (_, TunnelMode::Gre { .. }) | (None, TunnelMode::Mgre { .. }) => {
-                    let guards = learned
-                        .peers(id, tunnel)
-                        .into_iter()
-                        .map(|peer| tunnels::guard(config, tunnel, peer));
-                    sas.of_peers.extend(guards.filter_map(|guard| match guard {
-                        Guard::Protect(profile, outer) => Some((tunnel.local, profile, outer)),
-                        Guard::Clear | Guard::Discard => None,
-                    }));
-                }
-            }
+    /// Notes what a tunnel wants of whoever is its peer.
+    pub(super) fn add_tunnel(&mut self, tunnel: &Tunnel) {
+        if let (Some(profile), TunnelMode::Mgre { .. }) = (tunnel.protection, &tunnel.mode) {
+            self.of_all.insert((tunnel.local, profile));
         }
-        sas
+    }
+
+    /// Notes what a tunnel wants of a peer.
+    pub(super) fn add_peer(&mut self, tunnel: &Tunnel, guard: Guard) {
+        if let Guard::Protect(profile, outer) = guard
+            && !self.of_all.contains(&(tunnel.local, profile))
+        {
+            self.of_peers.insert((tunnel.local, profile, outer));
+        }
     }
 
     fn admits(&self, entry: &Entry) -> bool {

@@ -15,24 +15,33 @@ mod peers;
 mod tests;
 mod tunnels;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dataplane::counters::Traffic;
 use dataplane::drops::DropReason;
-use dataplane::tables::{Adjacency, Interface, Interfaces, L2Rewrite, Neighbors, Role, Tables};
+use dataplane::tables::{
+    Adjacency, Encap, EncapSpec, Interface, Interfaces, L2Rewrite, Neighbors, Role, SaTable, Tables,
+};
 use nhrp::Path;
 use wire::{IpPrefix, MacAddr};
 
 use crate::config::{self, Config, PortId, TunnelId};
 use crate::sas::Sas;
 
+use ipsec::GreSas;
+use tunnels::Way;
+
 pub use fib::RouteCache;
 pub use indices::{AdjacencyKey, Indices};
 pub use peer_counters::PeerCounters;
 pub use peers::{Learned, LearnedPeers};
 pub use tunnels::{Guard, guard};
+
+/// Hash maps with a fast hash. It is seeded at random: strangers choose some of the addresses.
+type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+type FastSet<T> = HashSet<T, foldhash::fast::RandomState>;
 
 /// What is known at run time, beside the configuration.
 pub struct Known<'a> {
@@ -68,14 +77,43 @@ pub struct Memory {
     pub indices: Indices,
     /// Forwarding tables that can be shared with the next snapshot.
     pub routes: RouteCache,
-    /// Counters of peers, by the name of their tunnel.
-    pub peers: HashMap<(String, Path), PeerCounters>,
+    /// Counters of peers by the name of their tunnel, and the compilation that last asked for them.
+    peers: FastMap<String, FastMap<Path, (u64, PeerCounters)>>,
+    /// Templates of the last snapshot by the index of their adjacency, and what they were made of.
+    templates: Vec<Option<(EncapSpec, Arc<Encap>)>>,
+    /// SAs of the last snapshot.
+    sas: Arc<SaTable>,
     /// Names of ports and tunnels, by interface index.
     names: Vec<String>,
     generation: u64,
 }
 
 impl Memory {
+    /// Counters of a peer of a tunnel.
+    pub fn counters(&self, tunnel: &str, peer: Path) -> Option<&PeerCounters> {
+        self.peers.get(tunnel)?.get(&peer).map(|(_, counters)| counters)
+    }
+
+    /// Counters of all peers, with the name of their tunnel.
+    pub fn all_counters(&self) -> impl Iterator<Item = (&str, Path, &PeerCounters)> {
+        self.peers.iter().flat_map(|(tunnel, peers)| {
+            peers.iter().map(move |(peer, (_, counters))| (tunnel.as_str(), *peer, counters))
+        })
+    }
+
+    /// Many peers come and go: what the last compilation did not ask for is forgotten.
+    fn forget(&mut self, adjacencies: &[Adjacency]) {
+        for (template, adjacency) in self.templates.iter_mut().zip(adjacencies) {
+            if !matches!(adjacency, Adjacency::Tunnel(_)) {
+                *template = None;
+            }
+        }
+        for peers in self.peers.values_mut() {
+            peers.retain(|_, (asked, _)| *asked == self.generation);
+        }
+        self.peers.retain(|_, peers| !peers.is_empty());
+    }
+
     /// Gives up the adjacencies of interfaces that have another number now, or are gone: packets
     /// on their way to a tunnel must not leave by the one that has its number.
     fn follow(&mut self, config: &Config) {
@@ -120,17 +158,16 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     memory.generation += 1;
     memory.follow(config);
     let interfaces = Arc::new(Interfaces::new(interfaces(config, known)));
-    // Many peers come and go: what this compilation does not ask for is forgotten.
-    let counters = std::mem::take(&mut memory.peers);
     let mut build = Build {
         config,
         known,
         interfaces: &interfaces,
-        adjacencies: HashMap::new(),
+        adjacencies: vec![None; memory.indices.count()],
+        ways: FastMap::default(),
+        gre_sas: GreSas::default(),
         needed: BTreeSet::new(),
         unresolved: HashMap::new(),
         memory,
-        counters,
         cores,
     };
     let underlay = fib::underlay(&mut build);
@@ -142,6 +179,8 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
     let sas = ipsec::sa_table(&build);
     let Build { adjacencies, needed, unresolved, .. } = build;
     let adjacencies = memory.indices.table(adjacencies);
+    memory.sas = Arc::new(sas);
+    memory.forget(&adjacencies);
     let tables = Tables {
         generation: memory.generation,
         interfaces,
@@ -150,7 +189,7 @@ pub fn compile(config: &Config, known: &Known<'_>, memory: &mut Memory, cores: u
         adjacencies: Arc::new(adjacencies),
         neighbors: Arc::new(neighbors),
         tunnels: Arc::new(tunnels),
-        sas: Arc::new(sas),
+        sas: memory.sas.clone(),
         policies: Arc::new(policies),
         multicast: Arc::new(multicast),
     };
@@ -162,12 +201,14 @@ struct Build<'a> {
     config: &'a Config,
     known: &'a Known<'a>,
     interfaces: &'a Interfaces,
-    adjacencies: HashMap<u32, Adjacency>,
+    /// By index.
+    adjacencies: Vec<Option<Adjacency>>,
+    /// Next hops that lead to outer addresses, by their index: many peers are behind one.
+    ways: FastMap<u32, Way>,
+    gre_sas: GreSas,
     needed: BTreeSet<(u16, IpAddr)>,
     unresolved: HashMap<u32, (u16, IpAddr)>,
     memory: &'a mut Memory,
-    /// Counters that the last compilation knew.
-    counters: HashMap<(String, Path), PeerCounters>,
     cores: usize,
 }
 
@@ -175,8 +216,35 @@ impl Build<'_> {
     /// Puts an adjacency in place; gives its index.
     fn set(&mut self, key: AdjacencyKey, adjacency: Adjacency) -> u32 {
         let index = self.memory.indices.of(key);
-        self.adjacencies.insert(index, adjacency);
+        self.put(index, adjacency);
         index
+    }
+
+    /// The same, by its index.
+    fn put(&mut self, index: u32, adjacency: Adjacency) {
+        let index = index as usize;
+        if self.adjacencies.len() <= index {
+            self.adjacencies.resize(index + 1, None);
+        }
+        self.adjacencies[index] = Some(adjacency);
+    }
+
+    /// The template of the adjacency with this index. It is the last snapshot's, unless anything
+    /// that decides it has changed.
+    fn encap(&mut self, index: u32, spec: EncapSpec) -> Arc<Encap> {
+        let templates = &mut self.memory.templates;
+        let index = index as usize;
+        if templates.len() <= index {
+            templates.resize(index + 1, None);
+        }
+        match &mut templates[index] {
+            Some((last, encap)) if *last == spec => encap.clone(),
+            other => {
+                let encap = Arc::new(Encap::new(&spec));
+                *other = Some((spec, encap.clone()));
+                encap
+            }
+        }
     }
 
     /// Our own addresses.
@@ -228,10 +296,12 @@ impl Build<'_> {
     }
 
     fn counters(&mut self, tunnel: &str, path: Path) -> &mut PeerCounters {
-        let key = (tunnel.to_owned(), path);
-        let known = self.counters.remove(&key);
-        let entry = self.memory.peers.entry(key);
-        entry.or_insert_with(|| known.unwrap_or_else(|| PeerCounters::new(self.cores)))
+        let (cores, generation) = (self.cores, self.memory.generation);
+        let peers = self.memory.peers.entry(tunnel.to_owned()).or_default();
+        let new = || (generation, PeerCounters::new(cores));
+        let (asked, counters) = peers.entry(path).or_insert_with(new);
+        *asked = generation;
+        counters
     }
 
     /// Counters of what leaves by a shortcut, part of what is sent to its peer.

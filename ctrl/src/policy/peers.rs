@@ -22,10 +22,12 @@ pub struct LearnedPeers {
     protocols: BTreeMap<Path, BTreeSet<IpAddr>>,
     /// Peers that prefixes are reached by, past what routing says.
     pub shortcuts: BTreeMap<IpPrefix, Path>,
-    /// Whom NHRP itself talks with, whether or not a binding leads there.
-    pub correspondents: BTreeSet<Path>,
-    /// The servers that we are registered with.
+    /// Our servers.
     pub servers: BTreeSet<Path>,
+    /// Those of them that we are registered with.
+    pub registered_with: BTreeSet<Path>,
+    /// With whom else NHRP itself exchanges messages, whether or not a binding leads there.
+    pub strangers: BTreeSet<Path>,
 }
 
 impl LearnedPeers {
@@ -55,7 +57,9 @@ impl LearnedPeers {
     /// Whether something leads to a peer.
     #[must_use]
     pub fn knows(&self, peer: Path) -> bool {
-        self.protocols.contains_key(&peer) || self.correspondents.contains(&peer)
+        self.protocols.contains_key(&peer)
+            || self.servers.contains(&peer)
+            || self.strangers.contains(&peer)
     }
 }
 
@@ -71,20 +75,27 @@ impl Learned {
     }
 
     /// Bindings of a multipoint tunnel: the static ones, then those that were learned.
-    pub fn bindings(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<(IpAddr, Path)> {
-        let known = self.known(id, tunnel).into_iter();
-        known.map(|(protocol, peer, _)| (protocol, peer)).collect()
+    pub fn bindings(&self, id: TunnelId, tunnel: &Tunnel) -> impl Iterator<Item = (IpAddr, Path)> {
+        self.known(id, tunnel).map(|(protocol, peer, _)| (protocol, peer))
     }
 
     /// The same, and how each was found.
-    fn known(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<(IpAddr, Path, Origin)> {
-        let TunnelMode::Mgre { map, .. } = &tunnel.mode else { return Vec::new() };
+    fn known(&self, id: TunnelId, tunnel: &Tunnel) -> impl Iterator<Item = (IpAddr, Path, Origin)> {
+        let (map, learned) = match &tunnel.mode {
+            TunnelMode::Mgre { map, .. } => (map.as_slice(), self.0.get(&id)),
+            TunnelMode::Gre { .. } => (&[][..], None),
+        };
         let statics: BTreeSet<IpAddr> = map.iter().map(|entry| entry.protocol).collect();
-        let learned = self.0.get(&id).into_iter().flat_map(|learned| &learned.bindings);
-        let learned = learned.filter(|(protocol, _)| !statics.contains(protocol));
+        let learned = learned.into_iter().flat_map(|learned| &learned.bindings);
+        let learned = learned.filter(move |(protocol, _)| !statics.contains(protocol));
         let learned = learned.map(|(&protocol, &(peer, origin))| (protocol, peer, origin));
         let fixed = map.iter().map(|of| (of.protocol, of.nbma.into(), Origin::Static));
-        fixed.chain(learned).collect()
+        fixed.chain(learned)
+    }
+
+    /// The peer that has been found at an address in a tunnel.
+    pub(super) fn peer_at(&self, id: TunnelId, protocol: IpAddr) -> Option<Path> {
+        self.0.get(&id)?.bindings.get(&protocol).map(|(peer, _)| *peer)
     }
 
     /// The shortcuts of a tunnel.
@@ -107,14 +118,22 @@ impl Learned {
                     Multicast::Peers(nbma) => nbma.as_slice(),
                     Multicast::Off | Multicast::EveryPeer | Multicast::Servers => &[],
                 };
-                let bindings = self.bindings(id, tunnel).into_iter().map(|(_, peer)| peer);
-                let talks = self.0.get(&id).into_iter().flat_map(|peers| &peers.correspondents);
+                let bindings = self.bindings(id, tunnel).map(|(_, peer)| peer);
+                let servers = self.0.get(&id).into_iter().flat_map(|peers| &peers.servers);
                 let listed = listed.iter().map(|nbma| (*nbma).into());
-                bindings.chain(listed).chain(talks.copied()).collect()
+                bindings.chain(listed).chain(servers.copied()).collect()
             }
         };
         sorted(&mut peers);
         peers
+    }
+
+    /// All peers of a tunnel, and with whom else NHRP exchanges messages.
+    pub fn peers_and_strangers(&self, id: TunnelId, tunnel: &Tunnel) -> Vec<Path> {
+        let mut all = self.peers(id, tunnel);
+        all.extend(self.0.get(&id).into_iter().flat_map(|peers| &peers.strangers));
+        sorted(&mut all);
+        all
     }
 
     /// The peers of a tunnel that get multicast and broadcast packets. Not those that were
@@ -124,13 +143,14 @@ impl Learned {
             TunnelMode::Gre { remote, .. } => vec![(*remote).into()],
             TunnelMode::Mgre { multicast: Multicast::Off, .. } => Vec::new(),
             TunnelMode::Mgre { multicast: Multicast::EveryPeer, .. } => {
-                let known = self.known(id, tunnel).into_iter();
+                let known = self.known(id, tunnel);
                 let found = known.filter(|(_, _, origin)| *origin != Origin::Resolved);
                 found.map(|(_, peer, _)| peer).collect()
             }
-            TunnelMode::Mgre { multicast: Multicast::Servers, .. } => {
-                self.0.get(&id).map_or_else(Vec::new, |of| of.servers.iter().copied().collect())
-            }
+            TunnelMode::Mgre { multicast: Multicast::Servers, .. } => self
+                .0
+                .get(&id)
+                .map_or_else(Vec::new, |of| of.registered_with.iter().copied().collect()),
             TunnelMode::Mgre { multicast: Multicast::Peers(nbma), .. } => {
                 nbma.iter().map(|nbma| (*nbma).into()).collect()
             }

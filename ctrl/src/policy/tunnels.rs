@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
+use dataplane::counters::Traffic;
 use dataplane::drops::DropReason;
 use dataplane::tables::encap::{DfPolicy, DscpPolicy, EspSpec, GreSpec};
 use dataplane::tables::sa::SaMode;
 use dataplane::tables::tunnel::{self, Remote};
-use dataplane::tables::{Adjacency, Encap, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
+use dataplane::tables::{Adjacency, EncapSpec, Fib, L2Rewrite, Peer, Protection, TunnelMap};
 use nhrp::Path;
 use wire::IpPrefix;
 
@@ -29,24 +31,39 @@ pub enum Guard {
     Discard,
 }
 
-/// The adjacency of a tunnel peer, put in place.
-fn peer(build: &mut Build<'_>, id: TunnelId, path: Path, guard: Guard, underlay: &Fib) -> u32 {
-    let tunnel = &build.config.tunnels[id.index()];
-    let index = peer_index(build, id, path);
-    let (profile, outer) = match guard {
-        Guard::Discard => {
-            build.adjacencies.insert(index, Adjacency::Drop(DropReason::PolicyDiscard));
-            return index;
-        }
-        Guard::Clear => (None, path),
+/// A tunnel, and what its templates have of it.
+struct Near<'a> {
+    tunnel: &'a Tunnel,
+    interface: u16,
+    /// The interface that its NHRP network is known by, if it redirects.
+    redirect: Option<u16>,
+}
+
+/// A peer of a tunnel, and what templates that lead to it have of it.
+struct Far {
+    path: Path,
+    guard: Guard,
+    /// Its own adjacency.
+    index: u32,
+    /// Counters of what is sent by the template.
+    sent: Arc<[Traffic]>,
+}
+
+/// The adjacency with this index, which leads to a tunnel's peer.
+fn adjacency(
+    build: &mut Build<'_>,
+    near: &Near<'_>,
+    far: &Far,
+    index: u32,
+    underlay: &Fib,
+) -> Adjacency {
+    let (profile, outer) = match far.guard {
+        Guard::Discard => return Adjacency::Drop(DropReason::PolicyDiscard),
+        Guard::Clear => (None, far.path),
         Guard::Protect(profile, outer) => (Some(profile), outer),
     };
-    let route = Route { local: tunnel.local, outer, underlay, index };
-    let adjacency = template(build, &route, profile, |build, link, esp| {
-        spec(build, tunnel, id, path, link, esp, index)
-    });
-    build.adjacencies.insert(index, adjacency);
-    index
+    let route = Route { local: near.tunnel.local, outer, underlay, index };
+    template(build, &route, profile, |link, esp| spec(near, far, link, esp))
 }
 
 /// The index of a tunnel peer's adjacency, which [`tunnel_map`] puts in place.
@@ -55,24 +72,26 @@ pub(super) fn peer_index(build: &mut Build<'_>, id: TunnelId, path: Path) -> u32
     build.memory.indices.of(AdjacencyKey::Peer(interface, path))
 }
 
-/// The adjacency of a shortcut, put in place: that of its peer, which [`tunnel_map`] has put in
-/// place, but with counters of its own. So one can tell which of the shortcuts to a peer are used.
-pub(super) fn shortcut(build: &mut Build<'_>, id: TunnelId, prefix: IpPrefix, path: Path) -> u32 {
-    let peer = peer_index(build, id, path);
+/// The index of a shortcut's adjacency, which [`tunnel_map`] puts in place.
+pub(super) fn shortcut_index(build: &mut Build<'_>, id: TunnelId, prefix: IpPrefix) -> u32 {
     let interface = tunnel_interface(build.config, id);
-    let index = build.memory.indices.of(AdjacencyKey::Shortcut(interface, prefix));
-    let mut adjacency = match build.adjacencies.get(&peer) {
-        Some(adjacency) => adjacency.clone(),
-        None => Adjacency::Drop(DropReason::Unresolved),
-    };
-    if let Adjacency::Tunnel(encap) = &mut adjacency {
-        encap.sent = build.sent_by_shortcut(id, prefix, path);
+    build.memory.indices.of(AdjacencyKey::Shortcut(interface, prefix))
+}
+
+/// Puts the adjacencies of a tunnel's shortcuts in place: those of their peers, but with counters of
+/// their own. So one can tell which of the shortcuts to a peer are used.
+fn shortcuts(build: &mut Build<'_>, id: TunnelId, near: &Near<'_>, underlay: &Fib) {
+    for (prefix, path) in build.known.learned.shortcuts(id) {
+        let far = Far {
+            path,
+            guard: guard(build.config, near.tunnel, path),
+            index: peer_index(build, id, path),
+            sent: build.sent_by_shortcut(id, prefix, path),
+        };
+        let index = shortcut_index(build, id, prefix);
+        let adjacency = adjacency(build, near, &far, index, underlay);
+        build.put(index, adjacency);
     }
-    if let Some(next_hop) = build.unresolved.get(&peer) {
-        build.unresolved.insert(index, *next_hop);
-    }
-    build.adjacencies.insert(index, adjacency);
-    index
 }
 
 /// Where the outer packets of a template go.
@@ -93,7 +112,7 @@ pub(super) fn template(
     build: &mut Build<'_>,
     route: &Route<'_>,
     profile: Option<ProfileId>,
-    spec: impl FnOnce(&mut Build<'_>, L2Rewrite, Option<EspSpec>) -> EncapSpec,
+    spec: impl FnOnce(L2Rewrite, Option<EspSpec>) -> EncapSpec,
 ) -> Adjacency {
     let (mut local, mut outer) = (route.local, route.outer.nbma);
     let mut esp = None;
@@ -119,62 +138,74 @@ pub(super) fn template(
             udp: sa.udp_ports(),
         });
     }
-    let Some((interface, next_hop)) = next_hop(build, route.underlay, outer) else {
+    let Some(Way { interface, next_hop, link }) = way(build, route.underlay, outer) else {
         return Adjacency::Drop(DropReason::NoRoute);
     };
-    build.needed.insert((interface, next_hop));
-    match build.link(interface, next_hop) {
+    match link {
         None => {
             build.unresolved.insert(route.index, (interface, next_hop));
             Adjacency::Unresolved { interface }
         }
         Some(link) => {
-            let mut spec = spec(build, link, esp);
+            let mut spec = spec(link, esp);
             (spec.local, spec.remote) = (local, outer);
             spec.path_mtu =
                 build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
-            Adjacency::Tunnel(Box::new(Encap::new(&spec)))
+            Adjacency::Tunnel(build.encap(route.index, spec))
         }
     }
 }
 
-/// The neighbour by which an NBMA address is reached. Only the underlay's table is asked, so that
-/// no tunnel can be routed into itself.
-fn next_hop(build: &Build<'_>, underlay: &Fib, nbma: IpAddr) -> Option<(u16, IpAddr)> {
+/// The neighbour by which an NBMA address is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    interface: u16,
+    next_hop: IpAddr,
+    /// Its header, if it is resolved.
+    link: Option<L2Rewrite>,
+}
+
+/// The way to an NBMA address. Only the underlay's table is asked, so that no tunnel can be routed
+/// into itself.
+fn way(build: &mut Build<'_>, underlay: &Fib, nbma: IpAddr) -> Option<Way> {
     let index = underlay.lookup(nbma)?;
+    if let Some(way) = build.ways.get(&index) {
+        return Some(*way);
+    }
     let via = |index: u32| match build.memory.indices.key(index)? {
         AdjacencyKey::Connected(interface) => Some((*interface, nbma)),
         AdjacencyKey::NextHop(interface, address) => Some((*interface, *address)),
         _ => None,
     };
-    match build.memory.indices.key(index)? {
+    let key = build.memory.indices.key(index)?;
+    let (interface, next_hop) = match key {
         // One peer keeps to one path: its packets must stay in order.
         AdjacencyKey::Group(members) => {
             let resolved = |m: &&u32| {
                 via(**m).is_some_and(|(interface, hop)| build.link(interface, hop).is_some())
             };
-            via(*members.iter().find(resolved).or(members.first())?)
+            via(*members.iter().find(resolved).or(members.first())?)?
         }
-        _ => via(index),
+        _ => via(index)?,
+    };
+    let way = Way { interface, next_hop, link: build.link(interface, next_hop) };
+    build.needed.insert((interface, next_hop));
+    // Other ways depend on the address itself.
+    if matches!(key, AdjacencyKey::NextHop(..)) {
+        build.ways.insert(index, way);
     }
+    Some(way)
 }
 
-fn spec(
-    build: &mut Build<'_>,
-    tunnel: &Tunnel,
-    id: TunnelId,
-    path: Path,
-    link: L2Rewrite,
-    esp: Option<EspSpec>,
-    index: u32,
-) -> EncapSpec {
+fn spec(near: &Near<'_>, far: &Far, link: L2Rewrite, esp: Option<EspSpec>) -> EncapSpec {
+    let tunnel = near.tunnel;
     let sequence = tunnel.sequence != GreSequence::Off;
     EncapSpec {
-        interface: tunnel_interface(build.config, id),
+        interface: near.interface,
         link,
         local: tunnel.local,
-        remote: path.nbma,
-        inner: (tunnel.local, path.nbma),
+        remote: far.path.nbma,
+        inner: (tunnel.local, far.path.nbma),
         ttl: tunnel.ttl.get(),
         dscp: match tunnel.dscp {
             Dscp::Copy => DscpPolicy::Copy,
@@ -186,16 +217,16 @@ fn spec(
             Df::Clear => DfPolicy::Clear,
         },
         // One SA, or one sequence of GRE, is one lane.
-        lane: esp.map(|esp| esp.slot).or(sequence.then_some(index)),
+        lane: esp.map(|esp| esp.slot).or(sequence.then_some(far.index)),
         esp,
         gre: Some(GreSpec { key: tunnel.key, checksum: tunnel.checksum, sequence }),
         mtu: tunnel.mtu,
         path_mtu: link.mtu,
         fragment_after: tunnel.fragment == Fragment::After,
         clamp_mss: tunnel.mss_clamp,
-        redirect: redirect(build.config, id),
-        peer: index,
-        sent: build.counters(&tunnel.name, path).own.clone(),
+        redirect: near.redirect,
+        peer: far.index,
+        sent: far.sent.clone(),
     }
 }
 
@@ -230,26 +261,37 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
     let mut known = Vec::new();
     for (number, tunnel) in (0u16..).zip(&config.tunnels) {
         let id = TunnelId(number);
+        let interface = tunnel_interface(config, id);
+        let near = Near { tunnel, interface, redirect: redirect(config, id) };
         let mut mss: Option<u16> = None;
-        for path in build.known.learned.peers(id, tunnel) {
+        build.gre_sas.add_tunnel(tunnel);
+        let peers = build.known.learned.peers_and_strangers(id, tunnel);
+        known.reserve(peers.len());
+        for path in peers {
             let guard = guard(config, tunnel, path);
-            let adjacency = peer(build, id, path, guard, underlay);
-            if let Some(Adjacency::Tunnel(encap)) = build.adjacencies.get(&adjacency) {
+            build.gre_sas.add_peer(tunnel, guard);
+            let index = peer_index(build, id, path);
+            let counters = build.counters(&tunnel.name, path);
+            let far = Far { path, guard, index, sent: counters.own.clone() };
+            let (received, sequence) = (counters.received.clone(), counters.sequence.clone());
+            let adjacency = adjacency(build, &near, &far, index, underlay);
+            if let Adjacency::Tunnel(encap) = &adjacency {
                 mss = Some(mss.map_or(encap.mss, |least| least.min(encap.mss)));
             }
-            let counters = build.counters(&tunnel.name, path);
+            build.put(index, adjacency);
             let peer = Peer {
                 tunnel: number,
-                adjacency,
+                adjacency: index,
                 protection: guard.protection(),
-                received: counters.received.clone(),
-                sequence: counters.sequence.clone(),
+                received,
+                sequence,
             };
             let port = path.port.map_or(0, NonZeroU16::get);
             known.push((Remote { address: path.nbma.into(), port }, peer));
         }
+        shortcuts(build, id, &near, underlay);
         tunnels.push(tunnel::Tunnel {
-            interface: tunnel_interface(config, id),
+            interface,
             local: tunnel.local,
             key: tunnel.key,
             multipoint: matches!(tunnel.mode, TunnelMode::Mgre { .. }),
@@ -259,7 +301,7 @@ pub(super) fn tunnel_map(build: &mut Build<'_>, underlay: &Fib) -> TunnelMap {
                 None => ipsec::protection_of_strangers(config, tunnel.source, tunnel.local),
             },
             mss: mss.unwrap_or(0),
-            redirect: redirect(config, id).filter(|_| tunnel.redirects()),
+            redirect: near.redirect.filter(|_| tunnel.redirects()),
         });
     }
     // Where both have a peer under one key, the point-to-point tunnel is the more specific: last.

@@ -105,6 +105,12 @@ impl Entry {
         ReplayWindow::new(size, esn).unwrap_or_else(|_| ReplayWindow::off())
     }
 
+    /// Whether `sa` was made of it, as it is: nothing else but the number of the profile changes
+    /// while an SA lives, and no two have the same counters.
+    pub fn has_made(&self, sa: &InboundSa) -> bool {
+        Arc::ptr_eq(&sa.counters, &self.counters) && sa.profile == self.manual.profile.0
+    }
+
     /// As the cores see it, outbound.
     pub fn outbound(&self) -> Arc<OutboundSa> {
         Arc::new(OutboundSa {

@@ -1,5 +1,7 @@
 //! Adjacencies: what a route leads to.
 
+use std::sync::Arc;
+
 use crate::drops::DropReason;
 
 use super::encap::Encap;
@@ -24,8 +26,8 @@ pub enum Adjacency {
     },
     /// A resolved next hop on a port.
     Neighbor(L2Rewrite),
-    /// A peer of a tunnel, or the far end of an IPsec SA.
-    Tunnel(Box<Encap>),
+    /// A peer of a tunnel, or the far end of an IPsec SA. Snapshots share the templates that stay.
+    Tunnel(Arc<Encap>),
     /// Overlay packets that leave by an underlay port, as its policy says: an index into
     /// `Tables::policies`.
     Policy(u32),
@@ -53,7 +55,7 @@ impl Adjacency {
 pub const L2_MAX: usize = 18;
 
 /// The link-layer header of a next hop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct L2Rewrite {
     /// Destination, source and VLAN tag in their final places; the EtherType is set per packet.
     pub header: [u8; L2_MAX],

@@ -106,7 +106,7 @@ pub struct EspSpec {
 }
 
 /// Everything that decides a template.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncapSpec {
     /// Interface index of the tunnel, or of the underlay port of an IPsec policy.
     pub interface: u16,

@@ -82,7 +82,7 @@ pub struct FlowKey {
 }
 
 /// Ordered rules, ready for the packet path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     v4: Rules<u32>,
     v6: Rules<u128>,
@@ -169,7 +169,7 @@ impl Policy {
 }
 
 /// The rules of one family: what each packet is compared with, apart from what a match leads to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Rules<A> {
     rules: Vec<Rule<A>>,
     outcomes: Vec<(usize, Action)>,
@@ -199,7 +199,7 @@ impl<A: Address> Rules<A> {
 
 /// One selector, 32 octets for IPv4. Networks and protocol are values under masks; a range of ports
 /// is its first one and how many follow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule<A> {
     src: A,
     src_mask: A,

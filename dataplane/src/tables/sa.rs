@@ -166,6 +166,16 @@ impl SaTable {
         self.outbound.len()
     }
 
+    /// The inbound SA in this slot, to be shared with another table.
+    pub fn shared_inbound(&self, slot: u32) -> Option<&Arc<InboundSa>> {
+        self.inbound.get(slot as usize)?.as_ref()
+    }
+
+    /// The outbound SA in this slot, to be shared with another table.
+    pub fn shared_outbound(&self, slot: u32) -> Option<&Arc<OutboundSa>> {
+        self.outbound.get(slot as usize)?.as_ref()
+    }
+
     /// The inbound SA in this slot.
     #[inline]
     pub fn inbound(&self, slot: u32) -> Option<&InboundSa> {

@@ -135,7 +135,8 @@ pub struct TunnelMap {
     peers: Vec<Known>,
     by_ends: HashIndex,
     multipoint: FastMap<End, u16>,
-    /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel.
+    /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel. A multipoint
+    /// tunnel has one, with anybody.
     pairs: FastMap<(Addr, Option<Remote>), Option<u32>>,
 }
 
@@ -175,10 +176,13 @@ impl TunnelMap {
             }
         }
         let mut entries = Vec::with_capacity(peers.len());
+        map.peers.reserve(peers.len());
         for ((remote, peer), number) in peers.into_iter().zip(0..) {
             let (local, key) = map.ends[usize::from(peer.tunnel)];
             let remote: Remote = remote.into();
-            map.pairs.insert((local, Some(remote)), key);
+            if !map.tunnels[usize::from(peer.tunnel)].multipoint {
+                map.pairs.insert((local, Some(remote)), key);
+            }
             let Remote { address, port } = remote;
             map.peers.push(Known { address, port, peer });
             entries.push((hash(local, remote, key), number));

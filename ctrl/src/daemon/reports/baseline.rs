@@ -8,6 +8,7 @@ use dpdk::PortStats;
 use nhrp::Path;
 
 use crate::api::report::Traffic;
+use crate::policy::Memory;
 
 use super::super::control::Gateway;
 
@@ -41,6 +42,13 @@ pub(super) fn traffic((packets, octets): (u64, u64)) -> Traffic {
     Traffic { packets, octets }
 }
 
+impl Baseline {
+    /// Forgets peers that have no counters any more: when they return, they count from zero.
+    pub(in super::super) fn follow(&mut self, memory: &Memory) {
+        self.peers.retain(|(tunnel, peer), _| memory.counters(tunnel, *peer).is_some());
+    }
+}
+
 impl Gateway {
     /// Makes all counters start at zero, but those of SAs; says how many there were.
     pub(in super::super) fn reset_counters(&mut self) -> u64 {
@@ -56,9 +64,9 @@ impl Gateway {
             self.baseline.cores.insert(core, turns);
             count += 3;
         }
-        for (key, counters) in &self.memory.peers {
+        for (tunnel, peer, counters) in self.memory.all_counters() {
             let now = (traffic(counters.sent()), traffic(total(&counters.received)));
-            self.baseline.peers.insert(key.clone(), now);
+            self.baseline.peers.insert((tunnel.to_owned(), peer), now);
             count += 4;
         }
         for attached in &self.ports {

@@ -90,8 +90,8 @@ impl Gateway {
         let path = match &self.config.tunnels[id.index()].mode {
             TunnelMode::Gre { remote, .. } => Some(Path::from(*remote)),
             TunnelMode::Mgre { .. } => {
-                let bindings = self.learned.bindings(id, &self.config.tunnels[id.index()]);
-                bindings.iter().find(|(protocol, _)| Some(*protocol) == via).map(|(_, path)| *path)
+                let mut bindings = self.learned.bindings(id, &self.config.tunnels[id.index()]);
+                bindings.find(|(protocol, _)| Some(*protocol) == via).map(|(_, path)| path)
             }
         };
         path.map_or(NextHopState::Unresolved, |path| {

@@ -105,7 +105,8 @@ impl Gateway {
             total.1.octets += tx.octets;
             total
         };
-        let (rx, tx) = peers.iter().fold(Default::default(), sum);
+        let everybody = self.learned.peers_and_strangers(id, tunnel);
+        let (rx, tx) = everybody.iter().fold(Default::default(), sum);
         let keepalive = self.keepalives.get(&interface).and_then(|k| k.own.as_ref());
         let (mode, remote, configured) = match tunnel.mode {
             config::TunnelMode::Gre { remote, keepalive } => {
@@ -160,8 +161,10 @@ impl Gateway {
     }
 
     fn peer_traffic(&self, tunnel: &str, peer: Path) -> (Traffic, Traffic) {
+        let Some(counters) = self.memory.counters(tunnel, peer) else {
+            return Default::default();
+        };
         let key = (tunnel.to_owned(), peer);
-        let Some(counters) = self.memory.peers.get(&key) else { return Default::default() };
         let base = self.baseline.peers.get(&key).copied().unwrap_or_default();
         let less = |now: Traffic, base: Traffic| Traffic {
             packets: now.packets - base.packets,
@@ -234,11 +237,9 @@ impl Gateway {
     }
 
     fn spi_of(&self, direction: Direction, profile: ProfileId, peer: Path) -> Option<u32> {
-        let of_peer = |entry: &&crate::sas::Entry| {
-            let sa = &entry.manual;
-            (sa.direction, sa.profile, entry.path) == (direction, profile, peer) && !entry.expired
-        };
-        self.sas.iter().find(of_peer).map(|entry| entry.manual.spi.value())
+        let mut live = self.sas.with(profile, peer).filter(|entry| !entry.expired);
+        let sa = live.find(|entry| entry.manual.direction == direction)?;
+        Some(sa.manual.spi.value())
     }
 }
 

@@ -88,7 +88,7 @@ fn a_static_peer_stays_where_it_is() {
 #[test]
 fn who_is_only_talked_with_has_an_adjacency_and_no_route() {
     let mut scene = scene();
-    scene.learned.of_mut(DM).correspondents.insert(path("203.0.113.77"));
+    scene.learned.of_mut(DM).strangers.insert(path("203.0.113.77"));
     scene.compile();
     assert_eq!(outer(scene.encap("dm", "203.0.113.77")).1, ip("203.0.113.77"));
     let Some(Adjacency::Replicate(list)) = scene.overlay("10.255.0.255") else { panic!() };
@@ -111,7 +111,7 @@ fn multicast_to_servers_is_for_those_that_we_are_registered_with() {
     assert!(copies(&scene).is_empty());
     let hub = path("203.0.113.7");
     let learned = scene.learned.of_mut(DM);
-    (learned.correspondents, learned.servers) = ([hub].into(), [hub].into());
+    (learned.servers, learned.registered_with) = ([hub].into(), [hub].into());
     scene.compile();
     assert_eq!(copies(&scene), [hub.nbma]);
 }
@@ -150,7 +150,7 @@ fn shortcuts_to_one_peer_count_for_themselves() {
         (0..count).for_each(|_| way.sent[1].count(100));
     }
     let counted = |scene: &Scene| {
-        let counters = &scene.memory.peers[&("dm".to_owned(), near)];
+        let counters = scene.memory.counters("dm", near).unwrap();
         (prefixes.map(|of| counters.sent_by(of)), counters.sent().0)
     };
     assert_eq!(counted(&scene), ([Some(1), Some(20)], 321));
@@ -163,7 +163,7 @@ fn shortcuts_to_one_peer_count_for_themselves() {
     encap(&scene, "10.9.4.1").sent[1].count(100);
     encap(&scene, "10.9.1.1").sent[1].count(100);
     assert_eq!(counted(&scene), ([None, Some(20)], 322));
-    let counters = &scene.memory.peers[&("dm".to_owned(), far)];
+    let counters = scene.memory.counters("dm", far).unwrap();
     assert_eq!((counters.sent_by(prefixes[0]), counters.sent().0), (Some(1), 1));
 }
 
@@ -193,7 +193,7 @@ fn counters_and_adjacencies_of_peers_that_are_gone_are_given_back() {
         let nbma = IpAddr::from((0xCB00_7200 + number).to_be_bytes()).into();
         scene.learned.of_mut(DM).bind(ip("10.255.0.9"), nbma, Origin::Registered);
         scene.compile();
-        assert_eq!(scene.memory.peers.len(), 2);
+        assert_eq!(scene.memory.peers["dm"].len(), 2);
     }
     let adjacencies = scene.compiled.tables.adjacencies.len();
     assert!(adjacencies < 300, "{adjacencies} for two peers");

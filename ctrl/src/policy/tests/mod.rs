@@ -2,6 +2,7 @@
 
 mod inbound;
 mod learned;
+mod memory;
 mod multicast;
 mod nat;
 mod networks;
@@ -151,6 +152,12 @@ impl Scene {
     }
 
     fn compile(&mut self) {
+        let mut memory = std::mem::take(&mut self.memory);
+        self.compiled = self.compile_with(&mut memory);
+        self.memory = memory;
+    }
+
+    fn compile_with(&self, memory: &mut Memory) -> Compiled {
         let facts = |index: usize| PortFacts {
             port: u16::try_from(index).unwrap(),
             mac: mac(0),
@@ -165,7 +172,7 @@ impl Scene {
             down: &self.down,
             learned: &self.learned,
         };
-        self.compiled = compile(&self.config, &known, &mut self.memory, 2);
+        compile(&self.config, &known, memory, 2)
     }
 
     fn tunnel(&self, name: &str) -> u16 {

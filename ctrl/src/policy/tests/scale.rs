@@ -1,10 +1,14 @@
-//! How long a compilation takes when there is much. Prints figures:
-//! `cargo test -p greyhound --lib policy::tests::scale -- --ignored --nocapture`.
+//! How long a compilation takes when there is much, and how much one change makes anew. Prints
+//! figures: `cargo test -p greyhound --lib policy::tests::scale -- --ignored --nocapture`.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::tables::Tables;
+
 use super::*;
+use crate::config::Spi;
 
 fn address(first: u32, n: u32) -> IpAddr {
     IpAddr::from((first + n).to_be_bytes())
@@ -57,6 +61,96 @@ fn peers(count: u32) -> Duration {
 fn many_peers() {
     let (thousand, ten_thousand) = (peers(1_000), peers(10_000));
     assert!(ten_thousand < thousand * 60, "quadratic");
+}
+
+/// A hub with `count` peers that have registered; if it is protected, with the SAs of one more.
+fn registered(count: u32, is_protected: bool) -> Scene {
+    let protection = if is_protected { "protection = \"transport\"\n" } else { "" };
+    let mut text = [PORTS, &profile("transport")].concat();
+    text += &format!(
+        "[[tunnel]]\nname = \"dm\"\nmode = \"mgre\"\nsource = \"wan\"\n\
+         addresses = [\"10.128.0.1/9\"]\n{protection}[tunnel.nhrp]\nmulticast = \"dynamic\"\n"
+    );
+    for n in (0..=count).filter(|_| is_protected) {
+        let remote = address(0xcb00_0000, n).to_string();
+        text += &sa("transport", "out", &remote, 0x10_0000 + n);
+        text += &sa("transport", "in", &remote, 0x20_0000 + n);
+    }
+    let mut scene = Scene::new(&text);
+    (0..count).for_each(|n| register(&mut scene, n));
+    scene.compile();
+    scene
+}
+
+fn register(scene: &mut Scene, n: u32) {
+    let learned = scene.learned.of_mut(TunnelId(0));
+    let peer = address(0xcb00_0000, n).into();
+    assert!(learned.bind(address(0x0a80_0002, n), peer, Origin::Registered));
+}
+
+/// The SA to the first peer has another SPI.
+fn renew(scene: &mut Scene) {
+    scene.config.sas[0].spi = Spi::new(0x30_0000).unwrap();
+    scene.sas.configure(&scene.config, moment(2)).unwrap();
+}
+
+/// Its name, and what it does to a hub with so many peers.
+type Change = (&'static str, fn(&mut Scene, u32));
+
+/// One after another.
+const CHANGES: [Change; 5] = [
+    ("a neighbour", |scene, _| scene.neighbors.extend([((LAN, ip("10.1.0.9")), mac(9))])),
+    ("one more peer", register),
+    ("a path MTU", |scene, _| scene.path_mtus.extend([(address(0xcb00_0000, 0), 1300)])),
+    ("an SA", |scene, _| renew(scene)),
+    ("one peer less", |scene, count| {
+        scene.learned.of_mut(TunnelId(0)).unbind(address(0x0a80_0002, count));
+    }),
+];
+
+/// The time includes that old tables are freed.
+#[test]
+#[ignore = "takes a while; prints figures"]
+fn one_change() {
+    let mut scene = registered(10_000, true);
+    for (what, change) in CHANGES {
+        change(&mut scene, 10_000);
+        timed(&format!("10000 peers, {what}"), || scene.compile());
+    }
+}
+
+/// How many templates and SAs the old tables do not have.
+fn made_anew(old: &Tables, new: &Tables) -> (usize, usize) {
+    fn is_new<T>(old: Option<&Arc<T>>, new: Option<&Arc<T>>) -> bool {
+        new.is_some_and(|new| !old.is_some_and(|old| Arc::ptr_eq(old, new)))
+    }
+    fn template(tables: &Tables, index: usize) -> Option<&Arc<Encap>> {
+        match tables.adjacencies.get(index)? {
+            Adjacency::Tunnel(encap) => Some(encap),
+            _ => None,
+        }
+    }
+    let templates = (0..new.adjacencies.len())
+        .filter(|index| is_new(template(old, *index), template(new, *index)));
+    // Slots count from zero; some rest.
+    let sas = (0..1000).filter(|slot| {
+        is_new(old.sas.shared_inbound(*slot), new.sas.shared_inbound(*slot))
+            || is_new(old.sas.shared_outbound(*slot), new.sas.shared_outbound(*slot))
+    });
+    (templates.count(), sas.count())
+}
+
+#[test]
+fn one_change_makes_what_has_changed() {
+    let mut scene = registered(200, true);
+    let mut made = Vec::new();
+    for (_, change) in CHANGES {
+        change(&mut scene, 200);
+        let old = scene.compiled.tables.clone();
+        scene.compile();
+        made.push(made_anew(&old, &scene.compiled.tables));
+    }
+    assert_eq!(made, [(0, 0), (1, 0), (1, 0), (1, 1), (0, 0)]);
 }
 
 #[test]
