@@ -106,8 +106,9 @@ fn command_line() -> String {
     words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// Starts DPDK with the memory that the cases need.
+/// Starts DPDK with the memory that the cases need, and the heap as the gateway has it.
 fn start(cases: &[Case]) -> Result<Eal, Error> {
+    dpdk::heap_on_huge_pages();
     let (program, memory_mib) = ("greyhound-bench".into(), gateway::memory_mib(cases));
     Ok(Eal::init(&EalConfig { program, memory_mib, ..EalConfig::default() })?)
 }

@@ -14,6 +14,7 @@ mod burst;
 pub mod crypto;
 mod eal;
 mod error;
+mod heap;
 mod lcore;
 mod mbuf;
 mod mempool;
@@ -24,6 +25,7 @@ mod ring;
 
 pub use eal::{Eal, EalConfig, Hugepages, LogLevel};
 pub use error::{Errno, Error};
+pub use heap::heap_on_huge_pages;
 pub use lcore::{Lcore, pin_current_thread, tsc};
 pub use mbuf::{Checksum, LinearizeError, Mbuf, Segments, TxRequest};
 pub use mempool::{Mempool, MempoolConfig, RX_HEADROOM};

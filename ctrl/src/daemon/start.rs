@@ -38,6 +38,8 @@ const POOL_CACHE: u32 = 256;
 pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError> {
     // Before anything is pinned: afterwards only one core would be seen.
     let available = cores();
+    // This thread makes all tables and SAs.
+    dpdk::heap_on_huge_pages();
     let eal = Eal::init(&eal_config(&config))?;
     let pool = Mempool::new(
         &eal,
