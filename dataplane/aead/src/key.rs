@@ -93,8 +93,8 @@ impl Key {
         }
     }
 
-    /// Asks the CPU to fetch what the kernels need of the key: worth it, some packets ahead, where
-    /// there are so many keys that they do not stay in a cache.
+    /// Asks the CPU to fetch what the kernels need of the key for a short packet: worth it, some
+    /// packets ahead, where there are so many keys that they do not stay in a cache.
     #[inline]
     pub fn prefetch(&self) {
         match &self.schedule {

@@ -112,26 +112,19 @@ impl Outputs {
         self.hand_on(burst);
     }
 
-    /// The same, for what is looked up in tables that do not fit a cache: `ahead` sees each few
-    /// packets before those in front of them are decided, so that it can fetch what `decide` will
-    /// look at. Both get `state`.
+    /// The same, for what is looked up in tables that do not fit a cache: see [`work_ahead`].
     #[inline]
     pub fn sort_ahead<S, V: Into<Verdict>>(
         &mut self,
         burst: &mut Vec<Packet>,
         state: &mut S,
-        mut ahead: impl FnMut(&S, &[Packet]),
+        fetch: (usize, impl FnMut(&S, usize, &[Packet])),
         mut decide: impl FnMut(&mut S, &mut Packet) -> V,
     ) {
         self.verdicts.clear();
-        ahead(state, &burst[..burst.len().min(AHEAD)]);
-        let mut rest = &mut burst[..];
-        while !rest.is_empty() {
-            let (block, later) = rest.split_at_mut(rest.len().min(AHEAD));
-            ahead(state, &later[..later.len().min(AHEAD)]);
-            self.verdicts.extend(block.iter_mut().map(|packet| decide(state, packet).into()));
-            rest = later;
-        }
+        work_ahead(burst, state, fetch, |state, group| {
+            self.verdicts.extend(group.iter_mut().map(|packet| decide(state, packet).into()));
+        });
         self.hand_on(burst);
     }
 
@@ -232,6 +225,32 @@ impl Outputs {
     }
 }
 
+/// Works on a burst by groups of [`AHEAD`] packets, and has `fetch` ask for what they need ahead of
+/// their turn. That takes some steps where one thing leads to the next: each step may look at what
+/// the one before asked for, which has had the time of a group to come.
+///
+/// ```text
+/// fetch step 0 of group 2 | fetch step 1 of group 1 | work on group 0
+/// ```
+#[inline]
+pub fn work_ahead<T, S>(
+    burst: &mut [T],
+    state: &mut S,
+    (steps, mut fetch): (usize, impl FnMut(&S, usize, &[T])),
+    mut work: impl FnMut(&mut S, &mut [T]),
+) {
+    let len = burst.len();
+    let group = |number: usize| (number * AHEAD).min(len)..((number + 1) * AHEAD).min(len);
+    for now in 0..len.div_ceil(AHEAD) + steps {
+        for step in 0..steps.min(now + 1) {
+            fetch(state, step, &burst[group(now - step)]);
+        }
+        if let Some(number) = now.checked_sub(steps) {
+            work(state, &mut burst[group(number)]);
+        }
+    }
+}
+
 /// What becomes of a packet: an output or the reason of a drop, in one octet, so that a burst's are
 /// compared at once. Most code has a `Result` for that; where each packet passes, a verdict is what
 /// needs no conversion.
@@ -272,3 +291,33 @@ impl From<Result<usize, DropReason>> for Verdict {
 }
 
 const _: () = assert!(OUTPUTS_MAX + DropReason::COUNT <= u8::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Each item has its turn once, in order, and each step of fetching before, in order.
+    #[test]
+    fn what_is_worked_on_was_fetched_step_by_step() {
+        for len in [0, 1, AHEAD, AHEAD + 1, 5 * AHEAD - 1] {
+            for steps in 0..4 {
+                let mut items: Vec<usize> = (0..len).collect();
+                let fetched = RefCell::new(vec![0; len]);
+                let fetch = |_: &Vec<usize>, step, group: &[usize]| {
+                    for &item in group {
+                        assert_eq!(fetched.borrow()[item], step, "item {item} of {len}");
+                        fetched.borrow_mut()[item] += 1;
+                    }
+                };
+                let mut worked = Vec::new();
+                work_ahead(&mut items, &mut worked, (steps, fetch), |worked, group| {
+                    assert!(group.iter().all(|item| fetched.borrow()[*item] == steps));
+                    worked.extend_from_slice(group);
+                });
+                assert_eq!(worked, items);
+            }
+        }
+    }
+}

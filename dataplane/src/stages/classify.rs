@@ -12,7 +12,7 @@
 
 use dpdk::Checksum;
 use wire::eth::{self, EtherType};
-use wire::{IpProto, MacAddr, flow, plain, vlan};
+use wire::{IpProto, MacAddr, flow, ip4, plain, vlan};
 
 use crate::drops::DropReason;
 use crate::engine::stage::{self, Context, Outputs, Stage};
@@ -21,6 +21,7 @@ use crate::ip::{IpFacts, check_v4, is_plain_v4};
 use crate::packet::{Flags, Layer, Packet, PuntReason};
 use crate::stages::underlay::{self, Verdict};
 use crate::tables::policy::Action;
+use crate::tables::sa::FEW_SAS;
 use crate::tables::{Interface, Role, Tables};
 
 /// What the link layer says of a frame.
@@ -40,10 +41,36 @@ pub struct Classify;
 impl Stage for Classify {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         let mut arrival = Arrival::default();
-        out.sort(input, |packet| match plain(context, &mut arrival, packet) {
-            Some(decided) => decided,
-            None => frame(context, packet).into(),
+        if context.tables.sas.inbound_slots() <= FEW_SAS {
+            return out.sort(input, |packet| decide(context, &mut arrival, packet));
+        }
+        let fetch = |_: &Arrival<'_>, _, group: &[_]| fetch(context.tables, group);
+        out.sort_ahead(input, &mut arrival, (1, fetch), |arrival, packet| {
+            decide(context, arrival, packet)
         });
+    }
+}
+
+#[inline(always)]
+fn decide<'a>(
+    context: &Context<'a>,
+    arrival: &mut Arrival<'a>,
+    packet: &mut Packet,
+) -> stage::Verdict {
+    match plain(context, arrival, packet) {
+        Some(decided) => decided,
+        None => frame(context, packet).into(),
+    }
+}
+
+/// Fetches where the SAs of packets are found, if they are ESP in plain IPv4.
+fn fetch(tables: &Tables, packets: &[Packet]) {
+    const SPI: usize = eth::HEADER_LEN + ip4::HEADER_LEN;
+    for packet in packets {
+        let esp = packet.mbuf.data().get(SPI..);
+        if let Some(spi) = esp.and_then(|esp| esp.first_chunk()) {
+            tables.sas.prefetch(u32::from_be_bytes(*spi));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use aead::{Aad, SealJob};
 use arrayvec::ArrayVec;
 
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage};
+use crate::engine::stage::{Context, Outputs, Stage, work_ahead};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{Flags, NONE, Packet};
 use crate::stages::cipher::{BATCH, Cipher, Op, Work};
@@ -76,9 +76,8 @@ impl Stage for EspSeal {
 /// Seals packets in place. One that cannot be is left as it is but for its SA, which it has no
 /// more: `unsealed` is told its index and the SA's slot.
 pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnMut(usize, u32)) {
-    fetch(packets, sas);
     let mut from = 0;
-    for batch in packets.chunks_mut(BATCH) {
+    let mut work = |batch: &mut [Packet]| {
         let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
         let len = batch.len();
         for (index, packet) in batch.iter_mut().enumerate() {
@@ -91,17 +90,17 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
         }
         aead::seal(&mut jobs);
         from += len;
+    };
+    if sas.outbound_slots() <= FEW_SAS {
+        return packets.chunks_mut(BATCH).for_each(work);
     }
+    work_ahead(packets, &mut &*sas, (2, fetch), |_, group| work(group));
 }
 
 /// Fetches the SAs of these packets, then their keys.
-fn fetch(packets: &[Packet], sas: &SaTable) {
-    if sas.outbound_slots() <= FEW_SAS {
-        return;
-    }
-    let all = || packets.iter().filter_map(|packet| sas.outbound(packet.meta.sa));
-    all().for_each(dpdk::prefetch);
-    all().for_each(|sa| sa.key.prefetch());
+fn fetch(sas: &&SaTable, step: usize, packets: &[Packet]) {
+    let all = packets.iter().filter_map(|packet| sas.outbound(packet.meta.sa));
+    if step == 0 { all.for_each(dpdk::prefetch) } else { all.for_each(|sa| sa.key.prefetch()) }
 }
 
 /// To the underlay, in fragments if need be; dropped if not sealed.

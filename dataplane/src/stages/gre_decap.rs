@@ -2,7 +2,6 @@
 //!
 //! NHRP is punted before any look-up of the peer: a first registration comes from a stranger.
 
-use arrayvec::ArrayVec;
 use dpdk::Mbuf;
 use wire::ecn::{self, Ecn};
 use wire::gre::{self, Protocol};
@@ -10,10 +9,10 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
-use crate::packet::{Flags, Layer, Packet, PuntReason};
+use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::tables::tunnel::{Protection, Remote, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
 
@@ -24,22 +23,34 @@ const KEEPALIVE_MAX: usize = 20 + gre::HEADER_LEN_MAX + 8;
 
 /// Decapsulates.
 #[derive(Default)]
-pub struct GreDecap;
+pub struct GreDecap {
+    /// By the slot of an SA, the number of the peer that its last packet was from: most likely that
+    /// of the next one, too.
+    by_sa: Vec<u32>,
+    /// The tables that these numbers are of.
+    generation: u64,
+}
 
 impl Stage for GreDecap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        let mut last = None;
-        if context.tables.tunnels.is_small() {
-            return out.sort(input, |packet| decide(context, &mut last, packet));
+        if self.generation != context.tables.generation {
+            self.generation = context.tables.generation;
+            self.by_sa.clear();
         }
-        let ahead = |_: &Last<'_>, packets: &[Packet]| fetch(context, packets);
-        out.sort_ahead(input, &mut last, ahead, |last, packet| decide(context, last, packet));
+        let mut known = Known { last: None, by_sa: &mut self.by_sa };
+        if context.tables.tunnels.is_small() {
+            return out.sort(input, |packet| decide(context, &mut known, packet));
+        }
+        let fetch = |known: &Known<'_, '_>, step, group: &[_]| known.fetch(context, step, group);
+        out.sort_ahead(input, &mut known, (2, fetch), |known, packet| {
+            decide(context, known, packet)
+        });
     }
 }
 
 #[inline(always)]
-fn decide<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Verdict {
-    match plain(context, last, packet) {
+fn decide<'a>(context: &Context<'a>, known: &mut Known<'a, '_>, packet: &mut Packet) -> Verdict {
+    match plain(context, known, packet) {
         Some(output) => Verdict::output(output),
         None => decap(context, packet).into(),
     }
@@ -54,8 +65,71 @@ struct Header {
     sequence: Option<u32>,
 }
 
-/// What the packet before belonged to, and what was found for that.
-type Last<'a> = Option<(Origin, TunnelMatch<'a>)>;
+/// What earlier packets belonged to.
+struct Known<'a, 'b> {
+    /// Where the packet before was from, and whose that is.
+    last: Option<(Origin, (&'a Tunnel, &'a Peer))>,
+    by_sa: &'b mut Vec<u32>,
+}
+
+impl<'a> Known<'a, '_> {
+    /// The peer that a packet is from.
+    #[inline(always)]
+    fn find(
+        &mut self,
+        tables: &'a Tables,
+        packet: &Packet,
+        origin: Origin,
+    ) -> Option<(&'a Tunnel, &'a Peer)> {
+        match self.last {
+            Some((before, found)) if before == origin => return Some(found),
+            _ => {}
+        }
+        let (local, remote) = origin.ends(tables, packet)?;
+        let tunnels = &tables.tunnels;
+        let number = if packet.meta.layer == Layer::Gre {
+            let slot = packet.meta.sa as usize;
+            match self.by_sa.get(slot) {
+                Some(&guess) if tunnels.is_peer(guess, local, remote, origin.key) => guess,
+                _ => self.note(slot, tunnels.number(local, remote, origin.key)?),
+            }
+        } else {
+            tunnels.number(local, remote, origin.key)?
+        };
+        let found = tunnels.peer(number)?;
+        self.last = Some((origin, found));
+        Some(found)
+    }
+
+    #[cold]
+    fn note(&mut self, slot: usize, number: u32) -> u32 {
+        if self.by_sa.len() <= slot {
+            self.by_sa.resize(slot + 1, NONE);
+        }
+        self.by_sa[slot] = number;
+        number
+    }
+
+    /// Fetches the peers of packets, then their counters.
+    fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
+        let tunnels = &context.tables.tunnels;
+        for packet in packets {
+            let number = match packet.meta.layer {
+                Layer::Gre => self.by_sa.get(packet.meta.sa as usize).copied(),
+                _ => Origin::of(packet).and_then(|(origin, _)| {
+                    let (local, remote) = origin.ends(context.tables, packet)?;
+                    tunnels.likely(local, remote, origin.key)
+                }),
+            };
+            let Some(number) = number else { continue };
+            if step == 0 {
+                tunnels.prefetch(number);
+            } else if let Some((_, peer)) = tunnels.peer(number) {
+                dpdk::prefetch(&peer.received[context.core]);
+            }
+        }
+    }
+}
 
 /// What tells a packet's peer, as the packet has it. Two packets of one origin have one peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,17 +187,14 @@ const IPV4_KEY: u32 = 0x2000_0000 | IPV4_PLAIN;
 /// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
 /// and whatever is wrong: [`decap`] decides, and of these it would do the same.
 #[inline(always)]
-fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) -> Option<usize> {
+fn plain<'a>(
+    context: &Context<'a>,
+    known: &mut Known<'a, '_>,
+    packet: &mut Packet,
+) -> Option<usize> {
     let tables = context.tables;
     let (origin, end) = Origin::of(packet)?;
-    let found = match last {
-        Some((before, found)) if *before == origin => *found,
-        _ => {
-            let (local, remote) = origin.ends(tables, packet)?;
-            last.insert((origin, tables.tunnels.find(local, remote, origin.key))).1
-        }
-    };
-    let TunnelMatch::Peer(tunnel, peer) = found else { return None };
+    let (tunnel, peer) = known.find(tables, packet, origin)?;
     let data = packet.mbuf.data();
     let inner = plain::Packet::new(data.get(end..)?)?;
     let (src, dst) = (inner.src(), inner.dst());
@@ -147,22 +218,6 @@ fn plain<'a>(context: &Context<'a>, last: &mut Last<'a>, packet: &mut Packet) ->
     Some(gre_decap::IP)
 }
 
-/// Fetches the peers of packets, then their counters.
-fn fetch(context: &Context<'_>, packets: &[Packet]) {
-    let mut peers = ArrayVec::<&Peer, AHEAD>::new();
-    for packet in packets {
-        if let Some((origin, _)) = Origin::of(packet)
-            && let Some((local, remote)) = origin.ends(context.tables, packet)
-            && let Some(peer) = context.tables.tunnels.fetch(local, remote, origin.key)
-        {
-            peers.push(peer);
-        }
-    }
-    for peer in peers {
-        dpdk::prefetch(&peer.received[context.core]);
-    }
-}
-
 /// Whether the outer header says nothing about congestion that the inner one does not say.
 #[inline(always)]
 fn is_unmarked(inner_tos: u8, outer_tos: u8) -> bool {
@@ -174,7 +229,7 @@ fn is_unmarked(inner_tos: u8, outer_tos: u8) -> bool {
 #[inline(always)]
 fn tunnelled(packet: &mut Packet, tunnel: &Tunnel, peer: Option<&Peer>) {
     packet.meta.interface = tunnel.interface;
-    packet.meta.in_peer = peer.map_or(crate::packet::NONE, |peer| peer.adjacency);
+    packet.meta.in_peer = peer.map_or(NONE, |peer| peer.adjacency);
     packet.meta.flags.set(Flags::TUNNELLED);
     packet.meta.flags.clear(Flags::UNDERLAY);
 }

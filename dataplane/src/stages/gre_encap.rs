@@ -99,22 +99,20 @@ impl GreEncap {
 
     /// Fetches what these packets need of their peers and SAs: first what templates lead to, then
     /// what that leads to.
-    fn fetch(&self, context: &Context<'_>, packets: &[Packet]) {
-        let encaps = || {
-            let adjacencies = &context.tables.adjacencies;
-            let adjacency = |packet: &Packet| adjacencies.get(packet.meta.adjacency as usize);
-            packets.iter().filter_map(adjacency).filter_map(|adjacency| match adjacency {
-                Adjacency::Tunnel(encap) => Some(encap),
-                _ => None,
-            })
-        };
-        for encap in encaps() {
-            encap.prefetch_template();
-            dpdk::prefetch(&encap.sent[context.core]);
-            self.outbound.get(encap.slot as usize).into_iter().for_each(dpdk::prefetch);
+    fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
+        let adjacencies = &context.tables.adjacencies;
+        for packet in packets {
+            let adjacency = adjacencies.get(packet.meta.adjacency as usize);
+            let Some(Adjacency::Tunnel(encap)) = adjacency else { continue };
+            let state = self.outbound.get(encap.slot as usize);
+            if step == 0 {
+                encap.prefetch_template();
+                dpdk::prefetch(&encap.sent[context.core]);
+                state.into_iter().for_each(dpdk::prefetch);
+            } else if let Some(Some(state)) = state {
+                dpdk::prefetch(&*state.counters);
+            }
         }
-        let states = encaps().filter_map(|encap| self.outbound.get(encap.slot as usize)?.as_ref());
-        states.for_each(|state| dpdk::prefetch(&*state.counters));
     }
 
     #[inline(always)]
@@ -258,10 +256,16 @@ impl GreEncap {
 
 impl Stage for GreEncap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        if context.tables.adjacencies.len() > FEW {
-            self.fetch(context, input);
+        if context.tables.adjacencies.len() <= FEW {
+            return out.sort(input, |packet| self.encap(context, packet));
         }
-        out.sort(input, |packet| self.encap(context, packet));
+        let mut state = (self, context);
+        let fetch = |(this, context): &(&mut Self, &mut _), step, group: &[_]| {
+            this.fetch(context, step, group);
+        };
+        out.sort_ahead(input, &mut state, (2, fetch), |(this, context), packet| {
+            this.encap(context, packet)
+        });
     }
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {

@@ -80,7 +80,7 @@ pub fn build(kind: StageKind, attachment: Attachment, parts: &Parts) -> Option<B
         (StageKind::EspOpen, Attachment::Cipher(cipher)) => {
             Box::new(esp_open::EspOpen::new(*cipher))
         }
-        (StageKind::GreDecap, _) => Box::new(gre_decap::GreDecap),
+        (StageKind::GreDecap, _) => Box::new(gre_decap::GreDecap::default()),
         (StageKind::Lookup, _) => Box::<lookup::Lookup>::default(),
         (StageKind::Replicate, _) => Box::new(replicate::Replicate::new(pool())),
         (StageKind::Fragment, _) => Box::new(fragment::Fragment::new(pool())),

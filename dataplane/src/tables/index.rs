@@ -67,6 +67,12 @@ impl HashIndex {
         }
     }
 
+    /// Asks the CPU to fetch where [`find`](Self::find) looks first.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u64) {
+        dpdk::prefetch(&self.slots[self.start(hash)]);
+    }
+
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "what is left of the shift is an index")]
     fn start(&self, hash: u64) -> usize {

@@ -161,6 +161,17 @@ impl SaTable {
         self.by_spi.find(hash(spi), |_| true)
     }
 
+    /// Fetches where [`slot_of`](Self::slot_of) looks first.
+    #[inline(always)]
+    pub fn prefetch(&self, spi: u32) {
+        self.by_spi.prefetch(hash(spi));
+    }
+
+    /// Slots for inbound SAs, whether in use or not.
+    pub fn inbound_slots(&self) -> usize {
+        self.inbound.len()
+    }
+
     /// Slots for outbound SAs, whether in use or not.
     pub fn outbound_slots(&self) -> usize {
         self.outbound.len()

@@ -196,18 +196,34 @@ impl TunnelMap {
     /// The tunnel and peer of a packet from `remote` to `local` with this key.
     #[inline(always)]
     pub fn find(&self, local: Addr, remote: Remote, key: Option<u32>) -> TunnelMatch<'_> {
-        let is_it = |number: u32| {
-            let known = &self.peers[number as usize];
-            (known.address, known.port) == (remote.address, remote.port)
-                && self.ends[usize::from(known.peer.tunnel)] == (local, key)
-        };
-        match self.by_ends.find(hash(local, remote, key), is_it) {
-            Some(number) => {
-                let peer = &self.peers[number as usize].peer;
-                TunnelMatch::Peer(&self.tunnels[usize::from(peer.tunnel)], peer)
-            }
+        let number = self.number(local, remote, key);
+        match number.and_then(|number| self.peer(number)) {
+            Some((tunnel, peer)) => TunnelMatch::Peer(tunnel, peer),
             None => self.find_stranger(local, remote, key),
         }
+    }
+
+    /// The number of the peer of such a packet.
+    #[inline(always)]
+    pub fn number(&self, local: Addr, remote: Remote, key: Option<u32>) -> Option<u32> {
+        let is_it = |number| self.is_peer(number, local, remote, key);
+        self.by_ends.find(hash(local, remote, key), is_it)
+    }
+
+    /// Whether the peer of such a packet has this number, which may be any.
+    #[inline(always)]
+    pub fn is_peer(&self, number: u32, local: Addr, remote: Remote, key: Option<u32>) -> bool {
+        self.peers.get(number as usize).is_some_and(|known| {
+            (known.address, known.port) == (remote.address, remote.port)
+                && self.ends[usize::from(known.peer.tunnel)] == (local, key)
+        })
+    }
+
+    /// The peer of this number, and its tunnel.
+    #[inline(always)]
+    pub fn peer(&self, number: u32) -> Option<(&Tunnel, &Peer)> {
+        let peer = &self.peers.get(number as usize)?.peer;
+        Some((self.tunnels.get(usize::from(peer.tunnel))?, peer))
     }
 
     /// Whether all peers stay in a cache by themselves.
@@ -215,14 +231,16 @@ impl TunnelMap {
         self.peers.len() <= FEW
     }
 
-    /// Fetches what [`find`](Self::find) will look at, and says where, though not whether, the peer
-    /// is.
+    /// The number of the peer of such a packet, most likely: found without a look at the peer.
     #[inline(always)]
-    pub fn fetch(&self, local: Addr, remote: Remote, key: Option<u32>) -> Option<&Peer> {
-        let number = self.by_ends.find(hash(local, remote, key), |_| true)?;
-        let known = &self.peers[number as usize];
-        dpdk::prefetch(known);
-        Some(&known.peer)
+    pub fn likely(&self, local: Addr, remote: Remote, key: Option<u32>) -> Option<u32> {
+        self.by_ends.find(hash(local, remote, key), |_| true)
+    }
+
+    /// Fetches the peer of this number.
+    #[inline(always)]
+    pub fn prefetch(&self, number: u32) {
+        self.peers.get(number as usize).into_iter().for_each(dpdk::prefetch);
     }
 
     #[cold]

@@ -174,7 +174,7 @@ proptest! {
         let (ours, theirs) = (tables(), tables());
         let mut short = packet(pool, &case);
         let mut long = packet(pool, &case);
-        let decided = plain(&context(&ours, &mut Vec::new()), &mut None, &mut short);
+        let decided = plain_of_none_before(&context(&ours, &mut Vec::new()), &mut short);
         if let Some(output) = decided {
             let by_long = decap(&context(&theirs, &mut Vec::new()), &mut long);
             prop_assert_eq!(by_long, Ok(output));
@@ -194,6 +194,25 @@ proptest! {
                 total(&peer.received)
             };
             prop_assert_eq!(counts(&ours), counts(&theirs));
+        }
+    }
+}
+
+/// The shortcut, for the first packet that there ever was.
+fn plain_of_none_before(context: &Context<'_>, packet: &mut Packet) -> Option<usize> {
+    plain(context, &mut Known { last: None, by_sa: &mut Vec::new() }, packet)
+}
+
+/// A guess at a peer holds if a look-up says the same; a number of other tables may be any.
+#[test]
+fn guesses_are_not_believed() {
+    let tables = tables();
+    let remote = IpAddr::V4(SPOKE).into();
+    for (key, number) in [(Some(KEY), Some(0)), (None, Some(1)), (Some(KEY + 1), None)] {
+        assert_eq!(tables.tunnels.number(HUB.into(), remote, key), number);
+        for guess in [0, 1, 2, NONE] {
+            let is_peer = tables.tunnels.is_peer(guess, HUB.into(), remote, key);
+            assert_eq!(is_peer, Some(guess) == number);
         }
     }
 }
@@ -220,7 +239,7 @@ fn the_usual_packet_takes_the_shortcut() {
     let mut events = Vec::new();
     let context = context(&tables, &mut events);
     let mut arrived = packet(&pool, &usual);
-    assert_eq!(plain(&context, &mut None, &mut arrived), Some(gre_decap::IP));
+    assert_eq!(plain_of_none_before(&context, &mut arrived), Some(gre_decap::IP));
     assert_eq!(arrived.mbuf.len(), 64);
     assert_eq!((arrived.meta.interface, arrived.meta.in_peer, arrived.meta.mss), (5, 50, 500));
 }

@@ -98,10 +98,10 @@ impl<V: Vector> Key<V> {
         Some(this)
     }
 
-    /// Asks the CPU to fetch the schedule.
+    /// Asks the CPU to fetch what a short packet needs of the schedule.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        self.schedule.lines().iter().for_each(zmm::prefetch);
+        self.schedule.short_lines().iter().for_each(zmm::prefetch);
     }
 }
 

@@ -51,10 +51,11 @@ impl Schedule {
         &self.0[POWERS + round]
     }
 
-    /// All of it, by cache lines.
+    /// The cache lines without the highest powers, for which only packets ask that take long
+    /// enough to wait for them.
     #[inline(always)]
-    pub(crate) fn lines(&self) -> &[[Block; 4]] {
-        self.0.as_chunks().0
+    pub(crate) fn short_lines(&self) -> &[[Block; 4]] {
+        &self.0.as_chunks().0[2..]
     }
 
     fn wipe(&mut self) {
