@@ -21,7 +21,7 @@ mod tests;
 pub struct ReplayWindow {
     highest: u64,
     /// In packets; 0 is off.
-    size: u64,
+    size: u32,
     esn: bool,
     /// Bit `n % 64` of block `n / 64 % blocks`: number `n` was seen.
     blocks: Box<[u64]>,
@@ -81,7 +81,7 @@ impl ReplayWindow {
             return Err(WindowSizeError(size));
         }
         let blocks = vec![0; 2 * (size / u64::BITS) as usize].into_boxed_slice();
-        Ok(Self { highest: 0, size: size.into(), esn, blocks })
+        Ok(Self { highest: 0, size, esn, blocks })
     }
 
     /// No anti-replay, and so no ESN (RFC 4303 section 2.2.1): every number is taken, also 0 and
@@ -149,7 +149,7 @@ impl ReplayWindow {
     /// 2^32, says the same.
     #[inline(always)]
     fn extend(&self, seq_lo: u32) -> Result<u64, ReplayError> {
-        let (left, left_below_0) = self.highest.overflowing_sub(self.size - 1);
+        let (left, left_below_0) = self.highest.overflowing_sub(u64::from(self.size) - 1);
         #[expect(clippy::cast_possible_truncation, reason = "distances are modulo 2^32")]
         let distance = seq_lo.wrapping_sub(left as u32);
         let (seq, crossed_0) = left.overflowing_add(distance.into());
@@ -171,7 +171,7 @@ impl ReplayWindow {
         if seq > self.highest {
             return Ok(());
         }
-        if self.highest - seq >= self.size {
+        if self.highest - seq >= self.size.into() {
             return Err(ReplayError::TooOld);
         }
         let (block, bit) = self.locate(seq);

@@ -15,14 +15,14 @@ mod inbound;
 
 use std::sync::Arc;
 
-use aead::{Aad, OpenJob};
+use aead::{Aad, Key, OpenJob};
 use arrayvec::ArrayVec;
 use wire::IpProto;
 use wire::esp::{self, EspTrailerError};
 
 use crate::drops::DropReason;
 use crate::engine::message::Event;
-use crate::engine::stage::{Context, Outputs, SaCommand, Stage};
+use crate::engine::stage::{Context, Outputs, SaCommand, Stage, work_ahead};
 use crate::engine::topology::output::esp_open;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, Packet};
@@ -31,9 +31,14 @@ use crate::stages::rewrite::halves;
 use crate::stages::underlay;
 use crate::tables::InboundSa;
 use crate::tables::encap::{ESP_IV, ICV};
-use crate::tables::sa::{FEW_SAS, SaMode};
+use crate::tables::sa::SaMode;
 
 use self::inbound::Inbound;
+
+/// As [`FEW_SAS`](crate::tables::sa::FEW_SAS), but a window belongs to an inbound SA as well.
+const FEW: usize = 512;
+/// Steps in which what belongs to an SA is fetched.
+const FETCHES: usize = 2;
 
 /// Opens.
 #[derive(Default)]
@@ -131,7 +136,9 @@ impl EspOpen {
     }
 
     fn check_all(&self, context: &mut Context<'_>, packets: &[Packet], opened: &mut Vec<Opened>) {
-        self.fetch(packets);
+        if !self.is_small() {
+            (0..FETCHES).for_each(|step| self.fetch(step, packets));
+        }
         opened.clear();
         opened.extend(packets.iter().map(|packet| match self.check(context, packet) {
             Ok((sequence, _)) => Opened::Checked(sequence),
@@ -146,14 +153,13 @@ impl EspOpen {
         packets: &mut [Packet],
         opened: &mut Vec<Opened>,
     ) {
-        self.fetch(packets);
         opened.clear();
-        for batch in packets.chunks_mut(BATCH) {
+        let mut work = |group: &mut [Packet]| {
             let first = opened.len();
             let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-            for packet in batch {
+            for packet in group {
                 opened.push(match self.check(context, packet) {
-                    Ok((sequence, sa)) => match job(packet, sequence, sa) {
+                    Ok((sequence, state)) => match state.job(packet, sequence) {
                         Some(job) => {
                             jobs.push(job);
                             Opened::Checked(sequence)
@@ -165,24 +171,28 @@ impl EspOpen {
             }
             aead::open(&mut jobs);
             conclude(&jobs, opened[first..].iter_mut().filter(|opened| opened.is_checked()));
+        };
+        if self.is_small() {
+            return packets.chunks_mut(BATCH).for_each(work);
         }
+        let fetch = |this: &&Self, step, group: &[_]| this.fetch(step, group);
+        work_ahead(packets, &mut &*self, (FETCHES, fetch), |_, group| work(group));
     }
 
-    /// Fetches what these packets need of their SAs. Loops this short have many cache misses
-    /// outstanding; the stage itself would wait for one after the other.
-    fn fetch(&self, packets: &[Packet]) {
-        if self.inbound.len() <= FEW_SAS {
-            return;
-        }
-        let states = || packets.iter().filter_map(|packet| self.state(packet.meta.sa));
-        for state in states() {
-            dpdk::prefetch(&*state.sa);
-            dpdk::prefetch(&state.sa.local);
-            state.window.newest().into_iter().for_each(dpdk::prefetch);
-        }
-        for state in states() {
-            dpdk::prefetch(&*state.sa.counters);
-            state.sa.key.prefetch();
+    /// Whether all SAs stay in the second-level cache with what belongs to them: to fetch costs
+    /// more there than it saves.
+    fn is_small(&self) -> bool {
+        self.inbound.len() <= FEW
+    }
+
+    /// Fetches the states of these packets, then what those lead to.
+    fn fetch(&self, step: usize, packets: &[Packet]) {
+        for packet in packets {
+            if step == 0 {
+                self.inbound.get(packet.meta.sa as usize).into_iter().for_each(dpdk::prefetch);
+            } else if let Some(state) = self.state(packet.meta.sa) {
+                state.fetch();
+            }
         }
     }
 
@@ -233,7 +243,7 @@ impl EspOpen {
         &self,
         context: &mut Context<'_>,
         packet: &Packet,
-    ) -> Result<(u64, &InboundSa), DropReason> {
+    ) -> Result<(u64, &Inbound), DropReason> {
         if !packet.mbuf.is_head_exclusive() {
             // Somebody else reads this buffer: it is not decrypted under their eyes.
             return Err(DropReason::NoRoom);
@@ -248,7 +258,7 @@ impl EspOpen {
         let header = packet.mbuf.data().get(usize::from(packet.meta.l4)..);
         let header = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
         let [a, b, c, d, sequence @ ..]: [u8; 8] = *header;
-        if u32::from_be_bytes([a, b, c, d]) != state.sa.spi {
+        if u32::from_be_bytes([a, b, c, d]) != state.spi {
             // Its slot has another SA since.
             return Err(DropReason::SaGone);
         }
@@ -256,14 +266,14 @@ impl EspOpen {
             return Err(DropReason::SaAddress);
         }
         match state.window.check(u32::from_be_bytes(sequence)) {
-            Ok(sequence) => Ok((sequence, &state.sa)),
+            Ok(sequence) => Ok((sequence, state)),
             Err(error) => Err(state.replayed(error)),
         }
     }
 
     fn forged(&self, packet: &Packet) -> DropReason {
         let Some(state) = self.state(packet.meta.sa) else { return DropReason::SaGone };
-        state.sa.counters.forgeries.add(1);
+        state.counters.forgeries.add(1);
         DropReason::IcvMismatch
     }
 
@@ -279,12 +289,12 @@ impl EspOpen {
         let state = state.ok_or(DropReason::SaGone)?;
         let newest = sequence > state.window.highest();
         state.window.advance(sequence).map_err(|error| state.replayed(error))?;
-        state.sa.counters.sequence.set(state.window.highest());
-        if state.sa.udp && newest {
+        state.counters.sequence.set(state.window.highest());
+        if state.udp && newest {
             state.note_endpoint(packet, context.events);
         }
         let next_header = unwrap(packet)?;
-        state.sa.counters.traffic.count(packet.mbuf.len());
+        state.counters.traffic.count(packet.mbuf.len());
         packet.meta.flags.set(Flags::PROTECTED);
         // The published SA, not the one installed: its selectors follow the configuration.
         let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
@@ -311,7 +321,7 @@ pub(super) fn open<'a>(
         for (packet, opened) in packets.iter_mut().zip(opened) {
             let Opened::Checked(sequence) = *opened else { continue };
             let Some(sa) = sa_of(packet) else { continue };
-            match job(packet, sequence, sa) {
+            match job(packet, sequence, &sa.key, (sa.spi, sa.esn)) {
                 Some(job) => {
                     jobs.push(job);
                     waiting.push(opened);
@@ -332,13 +342,20 @@ fn conclude<'a>(jobs: &[OpenJob<'_>], checked: impl Iterator<Item = &'a mut Open
     }
 }
 
-fn job<'a>(packet: &'a mut Packet, sequence: u64, sa: &'a InboundSa) -> Option<OpenJob<'a>> {
+/// The job of one packet under the key of an SA, which has this SPI and may have ESN.
+#[inline(always)]
+fn job<'a>(
+    packet: &'a mut Packet,
+    sequence: u64,
+    key: &'a Key,
+    (spi, esn): (u32, bool),
+) -> Option<OpenJob<'a>> {
     let esp = usize::from(packet.meta.l4);
     let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
     let iv = *header[8..].first_chunk()?;
     let (high, low) = halves(sequence);
-    let aad = Aad::new(sa.spi, sa.esn.then_some(high), low);
-    Some(OpenJob::new(&sa.key, iv, aad, buffer))
+    let aad = Aad::new(spi, esn.then_some(high), low);
+    Some(OpenJob::new(key, iv, aad, buffer))
 }
 
 /// The same for a crypto device, if the packet passed the first check, and its SA has a session.
