@@ -78,8 +78,8 @@ pub(super) fn shortcut_index(build: &mut Build<'_>, id: TunnelId, prefix: IpPref
     build.memory.indices.of(AdjacencyKey::Shortcut(interface, prefix))
 }
 
-/// Puts the adjacencies of a tunnel's shortcuts in place: those of their peers, but with counters of
-/// their own. So one can tell which of the shortcuts to a peer are used.
+/// Puts the adjacencies of a tunnel's shortcuts in place: those of their peers, but with counters
+/// of their own. So one can tell which of the shortcuts to a peer are used.
 fn shortcuts(build: &mut Build<'_>, id: TunnelId, near: &Near<'_>, underlay: &Fib) {
     for (prefix, path) in build.known.learned.shortcuts(id) {
         let far = Far {

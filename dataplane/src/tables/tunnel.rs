@@ -135,8 +135,8 @@ pub struct TunnelMap {
     peers: Vec<Known>,
     by_ends: HashIndex,
     multipoint: FastMap<End, u16>,
-    /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel. A multipoint
-    /// tunnel has one, with anybody.
+    /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel. A
+    /// multipoint tunnel has one, with anybody.
     pairs: FastMap<(Addr, Option<Remote>), Option<u32>>,
 }
 
