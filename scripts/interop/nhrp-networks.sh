@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two DMVPNs at one hub, each with a spoke and a password: as two networks their spokes talk by the
 # hub; as one network they find each other, and go directly, without a packet lost on the way.
+# Who asks for one who is gone is told so at once.
 #
 #   spoke1 --- tunnel "one", 10.255.0.0/24 --- hub --- tunnel "two", 10.254.0.0/24 --- spoke2
 set -uo pipefail
@@ -69,6 +70,21 @@ one_network() { hub 7 7 | gateway_write hub && gateway_ctl hub reload >/dev/null
 gone() { [ -z "$(shortcuts spoke1)" ]; }
 leaves() { net_stop spoke2 && within 3 gone; }
 
+# Its address is the next hop of a route of spoke 1 now, whose tunnel has a network that covers it.
+asks_for_it() {
+    {
+        spoke spoke1 "${nbma[hub]}" 10.255.0.1 first |
+            sed "s#${tunnel[spoke1]}/24#${tunnel[spoke1]}/15#"
+        conf_route 10.99.0.0/16 "${tunnel[spoke2]}"
+    } | gateway_write spoke1
+    gateway_ctl spoke1 reload >/dev/null && within 3 is_denied
+}
+is_denied() {
+    detail=$(gateway_ctl spoke1 events --json | jq -r --arg asked "${tunnel[spoke2]}" \
+        'select(.kind == "nhrp_unresolved" and .destination == $asked) | .reason')
+    [ "$detail" = "no binding" ]
+}
+
 scene_begin
 dmvpn_net
 hub 7 8 | gateway_write hub
@@ -83,3 +99,4 @@ step "the hub stands still" past_the_hub spoke1-host 10.12.0.10 50
 step "TTL 2 ends at the other spoke" traffic_ttl spoke1-host 10.12.0.10 2 "${tunnel[spoke2]}" \
     10.12.0.1
 step "spoke 2 leaves: the shortcut goes" leaves
+step "spoke 1 asks for it: there is no binding" asks_for_it

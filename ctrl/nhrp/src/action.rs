@@ -22,8 +22,11 @@ pub enum Action {
         octets: Vec<u8>,
     },
     /// Have the machine of the tunnel that leads to a destination send a packet on, as
-    /// [`crate::Nhrp::relay`]: it is of the same network.
+    /// [`crate::Nhrp::relay`]: it is of the same network. If it cannot, tell
+    /// [`crate::Nhrp::not_relayed`] of this one.
     Relay {
+        /// Who sent it to this tunnel.
+        from: Path,
         /// Who is to get it, or what is asked for in it.
         target: IpAddr,
         /// The packet.

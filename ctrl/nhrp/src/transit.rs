@@ -15,7 +15,8 @@
 //! is passed on without a record of us.
 //!
 //! Between two tunnels of one network, the one that a packet came by enters it in the record, since
-//! it knows the sender, and the one that it leaves by finds the peer and has the password.
+//! it knows the sender, and the one that it leaves by finds the peer and has the password. If there
+//! is no peer, the former answers, as it would if it had looked for the peer itself.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -56,10 +57,7 @@ impl Nhrp {
         let way = self.way_to(target, overlay);
         let way = way.or_else(|| self.came_by(packet).or_else(|| self.server()).map(Way::Peer));
         let Some(way) = way.filter(|&way| way != Way::Peer(from)) else {
-            match header.kind {
-                Kind::ResolutionRequest => self.deny((from, packet), out),
-                _ => self.complain(now, (from, packet), ErrorCode::UNREACHABLE, out),
-            }
+            self.undeliverable(now, (from, packet), ErrorCode::UNREACHABLE, out);
             return Err(DropReason::NoRoute);
         };
         let mut buffer = [0; PACKET_MAX];
@@ -68,7 +66,7 @@ impl Nhrp {
             builder.finish()
         });
         let Ok(len) = written else {
-            self.complain(now, (from, packet), ErrorCode::SDU_SIZE, out);
+            self.undeliverable(now, (from, packet), ErrorCode::SDU_SIZE, out);
             return Err(DropReason::TooLarge);
         };
         let octets = buffer[..len].to_vec();
@@ -77,23 +75,27 @@ impl Nhrp {
                 self.counters.send(header.kind);
                 Action::Send { to, octets }
             }
-            Way::OtherTunnel => Action::Relay { target, octets },
+            Way::OtherTunnel => Action::Relay { from, target, octets },
         });
         Ok(())
     }
 
     /// Sends on what another tunnel of the network has passed on: an [`Action::Relay`] of its
-    /// machine. One that nobody gets is counted; who asked will ask again.
+    /// machine.
+    ///
+    /// # Errors
+    /// Nobody gets the packet, which is counted, and [`Self::not_relayed`] is to be called: why.
     pub fn relay(
         &mut self,
         target: IpAddr,
         octets: &[u8],
         overlay: &impl Overlay,
         out: &mut Vec<Action>,
-    ) {
-        let Ok(packet) = Packet::new_checked(octets) else { return };
+    ) -> Result<(), ErrorCode> {
+        let packet = Packet::new_checked(octets).map_err(|_| ErrorCode::PROTOCOL)?;
         let Some(Way::Peer(to)) = self.way_to(target, overlay) else {
-            return self.counters.drop(DropReason::NoRoute);
+            self.counters.drop(DropReason::NoRoute);
+            return Err(ErrorCode::UNREACHABLE);
         };
         let mut buffer = [0; PACKET_MAX];
         let hop_count = packet.header().hop_count;
@@ -109,12 +111,42 @@ impl Nhrp {
             }
             builder.finish()
         });
-        match written {
-            Ok(len) => {
-                self.counters.send(packet.kind());
-                out.push(Action::Send { to, octets: buffer[..len].to_vec() });
-            }
-            Err(_) => self.counters.drop(DropReason::TooLarge),
+        let Ok(len) = written else {
+            self.counters.drop(DropReason::TooLarge);
+            return Err(ErrorCode::SDU_SIZE);
+        };
+        self.counters.send(packet.kind());
+        out.push(Action::Send { to, octets: buffer[..len].to_vec() });
+        Ok(())
+    }
+
+    /// Tells who sent a packet that another tunnel of the network could not send it on: an
+    /// [`Action::Relay`] of ours, and the error of [`Self::relay`].
+    pub fn not_relayed(
+        &mut self,
+        now: Instant,
+        (from, octets): (Path, &[u8]),
+        why: ErrorCode,
+        out: &mut Vec<Action>,
+    ) {
+        if let Ok(packet) = Packet::new_checked(octets) {
+            self.undeliverable(now, (from, &packet), why, out);
+        }
+    }
+
+    /// A packet goes no further. Who asks for what nobody here has is told that there is no
+    /// binding, which ends the question; others get an error.
+    fn undeliverable(
+        &mut self,
+        now: Instant,
+        (from, packet): (Path, &View<'_>),
+        why: ErrorCode,
+        out: &mut Vec<Action>,
+    ) {
+        if (packet.kind(), why) == (Kind::ResolutionRequest, ErrorCode::UNREACHABLE) {
+            self.deny((from, packet), out);
+        } else {
+            self.complain(now, (from, packet), why, out);
         }
     }
 

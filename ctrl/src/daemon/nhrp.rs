@@ -26,9 +26,10 @@ use dataplane::stages::gre_decap;
 use dataplane::tables::Adjacency;
 use log::warn;
 use nhrp::{Action, Nhrp, Origin, Path};
+use wire::nhrp::ErrorCode;
 use wire::{IpPrefix, gre};
 
-use crate::api::protocol::{ErrorCode, Failure};
+use crate::api::protocol::{self, Failure};
 use crate::config::{Config, TunnelId};
 use crate::policy::{self, AdjacencyKey};
 
@@ -126,7 +127,7 @@ impl Gateway {
         let machines: Vec<Nhrp> = chosen.map(|(_, state)| state.machine).collect();
         if let (Some(tunnel), true) = (tunnel, machines.is_empty()) {
             let message = format!("no tunnel with NHRP is named {tunnel}");
-            return Err(Failure::new(ErrorCode::NotFound, message));
+            return Err(Failure::new(protocol::ErrorCode::NotFound, message));
         }
         let learned = |machine: &Nhrp| {
             let bindings = machine.bindings();
@@ -137,7 +138,7 @@ impl Gateway {
         };
         let entries = machines.iter().map(learned).sum();
         self.configure_nhrp(now)
-            .map_err(|error| Failure::new(ErrorCode::Conflict, error.to_string()))?;
+            .map_err(|error| Failure::new(protocol::ErrorCode::Conflict, error.to_string()))?;
         self.changed();
         Ok(entries)
     }
@@ -319,8 +320,8 @@ impl Gateway {
                     self.look_up(id, name);
                     false
                 }
-                Action::Relay { target, octets } => {
-                    self.relay_nhrp(target, &octets);
+                Action::Relay { from, target, octets } => {
+                    self.relay_nhrp(id, from, target, &octets);
                     false
                 }
                 Action::Expect { nbma } => {
@@ -359,10 +360,16 @@ impl Gateway {
     }
 
     /// Has a packet sent on by another tunnel than the one that it came by.
-    fn relay_nhrp(&mut self, target: IpAddr, octets: &[u8]) {
+    fn relay_nhrp(&mut self, came_by: TunnelId, from: Path, target: IpAddr, octets: &[u8]) {
+        let mut relayed = Err(ErrorCode::UNREACHABLE);
         if let Some(id) = self.routes.tunnel_to(target) {
             self.ask_nhrp(id, |machine, overlay, out| {
-                machine.relay(target, octets, overlay, out);
+                relayed = machine.relay(target, octets, overlay, out);
+            });
+        }
+        if let Err(why) = relayed {
+            self.ask_nhrp(came_by, |machine, _, out| {
+                machine.not_relayed(Instant::now(), (from, octets), why, out);
             });
         }
     }

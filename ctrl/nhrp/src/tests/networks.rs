@@ -1,6 +1,7 @@
 //! Scenes of a hub with two tunnels of one network, each with a spoke and a password of its own.
 
 use super::*;
+use wire::nhrp::ErrorCode;
 use wire::{IpProto, ip4};
 
 /// The hub's two machines.
@@ -40,8 +41,12 @@ impl Hub {
         let (from, to) = if from == A { (a, b) } else { (b, a) };
         for action in std::mem::take(&mut from.actions) {
             match action {
-                Action::Relay { target, octets } => {
-                    to.nhrp.relay(target, &octets, &to.routes, &mut to.actions);
+                Action::Relay { from: sender, target, octets } => {
+                    let relayed = to.nhrp.relay(target, &octets, &to.routes, &mut to.actions);
+                    if let Err(why) = relayed {
+                        let packet = (sender, &octets[..]);
+                        from.nhrp.not_relayed(from.now, packet, why, &mut from.actions);
+                    }
                 }
                 other => from.actions.push(other),
             }
@@ -127,26 +132,83 @@ fn a_shortcut_between_two_tunnels() {
     assert_eq!(one.nhrp.shortcuts().count(), 0);
 }
 
-/// The peer of the other tunnel is not there: the packet ends, and is counted.
+/// The peer of the other tunnel is not there: who asks is told so at once, as if there were one
+/// tunnel.
 #[test]
 fn a_relay_to_nobody() {
     let mut hub = Hub::new();
     let mut one = spoke_of("10.255.0.11/24", "10.0.0.11", "10.0.0.1", b"first");
     join(&mut one, (&mut hub.0[A], "10.0.0.1"), "10.0.0.11");
     one.routes.0 = vec![("0.0.0.0/0", Via::Peer("10.255.0.1"))];
-    one.nhrp.resolve(one.now, ip("192.168.2.1"), &one.routes, &mut one.actions);
-    hub.0[A].receive("10.0.0.11", &one.sent_one("10.0.0.1"));
-    hub.relay(A);
-    assert_eq!(hub.0[B].dropped(DropReason::NoRoute), 1);
-    // And nothing goes back and forth between tunnels.
-    hub.0[B].routes.0 = vec![("192.168.2.0/24", Via::OtherTunnel)];
-    hub.0[A].receive("10.0.0.11", &{
-        one.pass(s(1));
-        one.sent_one("10.0.0.1")
-    });
-    hub.relay(A);
-    assert!(hub.0[B].actions.is_empty());
+    // Nor does anything go back and forth between tunnels.
+    for (count, way) in [(1, Via::Peer("10.254.0.12")), (2, Via::OtherTunnel)] {
+        hub.0[B].routes.0 = vec![("192.168.2.0/24", way)];
+        let destination = ip(&format!("192.168.2.{count}"));
+        one.nhrp.resolve(one.now, destination, &one.routes, &mut one.actions);
+        hub.0[A].receive("10.0.0.11", &one.sent_one("10.0.0.1"));
+        hub.relay(A);
+        assert!(hub.0[B].actions.is_empty());
+        assert_eq!(hub.0[B].dropped(DropReason::NoRoute), count);
+        one.receive("10.0.0.1", &hub.0[A].sent_one("10.0.0.11"));
+        let unresolved = Event::Unresolved { destination, code: Some(Code::NO_BINDING) };
+        assert!(one.events().contains(&unresolved));
+        one.pass(s(5));
+        assert!(one.sent().is_empty(), "it does not ask again");
+    }
+}
+
+/// What is no question gets an error.
+#[test]
+fn a_purge_and_a_reply_to_nobody() {
+    let mut hub = Hub::new();
+    let mut one = spoke_of("10.255.0.11/24", "10.0.0.11", "10.0.0.1", b"first");
+    join(&mut one, (&mut hub.0[A], "10.0.0.1"), "10.0.0.11");
+    for kind in [Kind::PurgeRequest, Kind::ResolutionReply] {
+        let purge = Request::purge("10.255.0.11", "10.0.0.11");
+        let mut packet = Request { password: Some(b"first"), ..purge };
+        packet.header.kind = kind;
+        packet.header.hop_count = 64;
+        packet.header.dst_protocol = ip("10.254.0.12");
+        if kind == Kind::ResolutionReply {
+            packet.header.src_protocol = ip("10.254.0.12");
+        }
+        hub.0[A].receive("10.0.0.11", &packet.octets());
+        hub.relay(A);
+        let sent = hub.0[A].sent_one("10.0.0.11");
+        let code = view(&sent).error().map(|(code, _)| code);
+        assert_eq!(code, Some(ErrorCode::UNREACHABLE), "{kind:?}");
+    }
     assert_eq!(hub.0[B].dropped(DropReason::NoRoute), 2);
+}
+
+/// The other tunnel's password makes the packet too large.
+#[test]
+fn a_relay_that_grows_too_large() {
+    let mut hub = Hub::new();
+    let mut two = spoke_of("10.254.0.12/24", "10.0.0.12", "10.0.0.2", b"second");
+    join(&mut two, (&mut hub.0[B], "10.0.0.2"), "10.0.0.12");
+    let mut header = Request::registration("10.255.0.11", "10.0.0.11").header;
+    (header.kind, header.hop_count) = (Kind::ResolutionRequest, 64);
+    header.dst_protocol = ip("192.168.2.1");
+    // With one octet more for "second" than for "first", and without a record of us.
+    let filled = |room: usize| {
+        let mut out = [0; 1500];
+        let mut builder = Builder::new(&mut out, &header).unwrap();
+        builder.cie(&Cie { prefix_len: 32, holding_time: 60, ..Cie::default() }).unwrap();
+        builder.extension(Tag::optional(Tag::VENDOR), &vec![7; room]).unwrap();
+        builder.authentication(b"first").unwrap();
+        let len = builder.finish().unwrap();
+        out[..len].to_vec()
+    };
+    let room = 1280 - filled(0).len();
+    for (room, code) in [(room - 1, None), (room, Some(ErrorCode::SDU_SIZE))] {
+        hub.0[A].receive("10.0.0.11", &filled(room));
+        hub.relay(A);
+        let complaints = hub.0[A].sent();
+        let codes = complaints.iter().map(|(_, octets)| view(octets).error().map(|(code, _)| code));
+        assert_eq!(codes.collect::<Vec<_>>(), code.map(Some).into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(hub.0[B].dropped(DropReason::TooLarge), 1);
 }
 
 #[test]
