@@ -127,7 +127,7 @@ def bodies():
     yield "extension_truncated", registration(extensions=PASSWORD + b"\0\x09\xff\xff")
     yield "extension_end", registration(extensions=PASSWORD)
     yield "extension_trailing", registration(extensions=PASSWORD + nhrp.END + b"\0")
-    yield "extension_count", registration(extensions=extension(UNKNOWN) * 300 + nhrp.END)
+    yield "extension_count", registration(extensions=extension(UNKNOWN) * 1000 + nhrp.END)
     yield "extension_duplicate", registration(extensions=PASSWORD * 2 + nhrp.END)
     for value in b"", b"abc", b"\0\0\0\1", b"\0\0\0\1ninechars":
         tag = nhrp.COMPULSORY | nhrp.AUTHENTICATION
@@ -291,7 +291,8 @@ def main():
     for reason, packet, *outer in packets():
         drops[reason] += 1
         count += 1
-        link.socket.send(nhrp.frame(link.ends, NBMA, HUB_NBMA, packet, **dict(*outer)))
+        for frame in nhrp.fragments(link.ends, NBMA, HUB_NBMA, packet, **dict(*outer)):
+            link.socket.send(frame)
         if count % 20 == 0:
             listen(link.socket, answers, 0.002)
     listen(link.socket, answers, 0.4)

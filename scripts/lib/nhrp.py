@@ -76,6 +76,17 @@ def frame(ends, source, destination, payload, key=42, protocol=GRE, protocol_typ
     return ends + ETHER_IP4 + put16(header, 10, checksum(header)) + payload
 
 
+def fragments(ends, source, destination, payload, size=1480, **more):
+    """The same as frames that an Ethernet takes: one, or fragments of a packet that is larger."""
+    whole = frame(ends, source, destination, payload, **more)
+    header, body = whole[14:34], whole[34:]
+    for at in range(0, len(body), size):
+        piece = body[at : at + size]
+        place = at // 8 | (0x2000 if at + size < len(body) else 0)
+        head = put16(put16(put16(header, 2, 20 + len(piece)), 6, place), 10, 0)
+        yield ends + ETHER_IP4 + put16(head, 10, checksum(head)) + piece
+
+
 def payload(octets):
     """The NHRP packet in a frame with a GRE key, or None."""
     is_nhrp = octets[12:14] == ETHER_IP4 and octets[23] == GRE and octets[36:38] == b"\x20\x01"
