@@ -172,7 +172,7 @@ impl Gateway {
         };
         // No ring can be full: it holds all packets that are ever on their way. Nor is it larger:
         // going round its slots takes cache.
-        let settings = Settings { ring: pools.frames, poll: Poll::Busy };
+        let settings = Settings { ring: pools.frames, punts: pools.frames, poll: Poll::Busy };
         let members = assemble(&plan, queues, &parts, settings, &Arc::new(tables))?;
         let mut gateway = Self { members, plan };
         gateway.install(sas)?;

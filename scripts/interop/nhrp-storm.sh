@@ -24,10 +24,10 @@ config() {
 
 # storm MODE [ARGUMENT]: what nhrp_storm.py does, with pings of the spoke's host meanwhile.
 storm() {
-    local status cpu_all cpu_control resident pid before=() start now took full lost
+    local status cpu_all cpu_control resident pid before=() start now took full rate lost
     hub_threads || return 1
     before=("$cpu_all" "$cpu_control" "$resident")
-    full=$(gateway_drops hub punt_full)
+    full=$(gateway_drops hub punt_full) rate=$(gateway_drops hub punt_rate)
     net_spawn ping spoke-host ping -n -i 0.001 10.1.0.10
     now_ms
     start=$now
@@ -43,12 +43,14 @@ storm() {
         sort -n | uniq | awk 'END { print $1, NR }')
     hub_threads || return 1
     detail=$(tr '\n' ';' <<<"$detail")
-    detail+=" punt_full $(($(gateway_drops hub punt_full) - full));"
+    full=$(($(gateway_drops hub punt_full) - full))
+    rate=$(($(gateway_drops hub punt_rate) - rate))
+    detail+=" punt_full $full, punt_rate $rate;"
     detail+=" CPU $((cpu_all - before[0])) ms, control thread $((cpu_control - before[1])) ms"
     detail+=" ($(((cpu_control - before[1]) * 100 / took)) %),"
     detail+=" memory $((resident - before[2])) kB more;"
     detail+=" of ${lost% *} pings of another ${lost#* }"
-    [ $status = 0 ] && [ -n "$lost" ] && [ "${lost% *}" = "${lost#* }" ]
+    [ $status = 0 ] && [ $full = 0 ] && [ -n "$lost" ] && [ "${lost% *}" = "${lost#* }" ]
 }
 
 # The spoke itself, and COUNT others.

@@ -34,8 +34,12 @@ use super::ports::AttachedPort;
 use super::publish::Transaction;
 use super::reports::{Baseline, ControlDrops};
 
-/// Punted packets taken from each core in one turn: the control socket and the timers come first.
-const PUNTS_PER_TURN: usize = 256;
+/// How long punted packets are taken in one turn: so long do the control socket, timers and
+/// publications wait at most, whatever strangers send. If it were much shorter, a hub whose spokes
+/// register would make its tables for a few of them at a time.
+const PUNTS_TIME: Duration = Duration::from_millis(10);
+/// Punted packets taken from one core before it is the next one's turn.
+const PUNTS_AT_ONCE: usize = 64;
 /// How often the state of links is asked for.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long workers may take to stop.
@@ -181,21 +185,37 @@ impl Gateway {
         self.down.retain(|interface| keepalives.get(interface).is_some_and(|k| k.own.is_some()));
     }
 
-    /// Everything that is due.
-    pub(super) fn turn(&mut self, now: Instant) {
+    /// Everything that is due; says whether something is left, for the next turn to do at once.
+    pub(super) fn turn(&mut self, now: Instant) -> bool {
         for core in 0..self.links.len() {
             self.links[core].flush();
             while let Some(event) = self.links[core].link.events.pop() {
                 self.event(event, now);
             }
-            for _ in 0..PUNTS_PER_TURN {
-                let punts = self.links[core].link.punts.as_mut();
-                let Some(packet) = punts.and_then(|punts| punts.pop()) else { break };
-                self.punted(packet, now);
-            }
         }
+        let is_left = self.take_punts(now);
         self.timers(now);
         self.advance();
+        is_left
+    }
+
+    /// Takes punted packets, as long as there are any, and time; says whether some may be left.
+    fn take_punts(&mut self, now: Instant) -> bool {
+        let end = Instant::now() + PUNTS_TIME;
+        loop {
+            let mut taken = 0;
+            for core in 0..self.links.len() {
+                for _ in 0..PUNTS_AT_ONCE {
+                    let punts = self.links[core].link.punts.as_mut();
+                    let Some(packet) = punts.and_then(|punts| punts.pop()) else { break };
+                    self.punted(packet, now);
+                    taken += 1;
+                }
+            }
+            if taken == 0 || Instant::now() >= end {
+                return taken > 0;
+            }
+        }
     }
 
     fn event(&mut self, event: Event, now: Instant) {

@@ -90,8 +90,9 @@ pub fn run(config: Config, path: &Path) -> Result<(), DaemonError> {
     info!("{} runs; control socket {}", gateway.name(), gateway.socket().display());
     let mut events = Events::with_capacity(64);
     let mut followers = Followers::default();
+    let mut sleep = TURN_MAX;
     while !stop.load(Ordering::Relaxed) {
-        poll_socket(&mut poll, &mut events, &mut server)?;
+        poll_socket(&mut poll, &mut events, &mut server, sleep)?;
         let now = Instant::now();
         for (client, command) in server.take_commands(now) {
             if let Command::Events { after, wait: true } = command {
@@ -106,7 +107,7 @@ pub fn run(config: Config, path: &Path) -> Result<(), DaemonError> {
         {
             failure.diagnostics.iter().for_each(|diagnostic| error!("{diagnostic}"));
         }
-        gateway.turn(now);
+        sleep = if gateway.turn(now) { Duration::ZERO } else { TURN_MAX };
         followers.answer(&gateway.journal, &mut server, now);
         if let Some(core) = gateway.dead_worker() {
             // Never half a gateway.
@@ -119,8 +120,13 @@ pub fn run(config: Config, path: &Path) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn poll_socket(poll: &mut Poll, events: &mut Events, server: &mut Server) -> std::io::Result<()> {
-    match poll.poll(events, Some(TURN_MAX)) {
+fn poll_socket(
+    poll: &mut Poll,
+    events: &mut Events,
+    server: &mut Server,
+    sleep: Duration,
+) -> std::io::Result<()> {
+    match poll.poll(events, Some(sleep)) {
         Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error),
         _ => {}
     }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use dataplane::engine::assembly::{self, Settings};
+use dataplane::engine::topology::StageKind;
 use dataplane::engine::worker::{Poll, Worker};
 use dataplane::stages::Parts;
 use dataplane::tables::Tables;
@@ -31,6 +32,12 @@ const LARGE_DATA_ROOM: u16 = u16::MAX - LARGE_HEADROOM;
 const LARGE_HEADROOM: u16 = 256;
 /// Headroom of buffers that the gateway fills itself: the longest template, rounded up.
 const HEADROOM: u16 = 256;
+/// Packets that may wait for the control thread, from each core: most of what `stages/punt.rs` lets
+/// through at once, of NHRP 10 000, and what comes while the control thread makes tables.
+const PUNTS_MAX: usize = 8192;
+/// Of all cores together at most one buffer in so many: the others are for packets on their way,
+/// though the control thread may stand still.
+const PUNTS_SHARE: usize = 4;
 /// Buffers that a core keeps in its own cache.
 const POOL_CACHE: u32 = 256;
 
@@ -80,6 +87,7 @@ pub(super) fn start(config: Config, path: &Path) -> Result<Gateway, DaemonError>
     };
     let settings = Settings {
         ring: config.pipeline.ring as usize,
+        punts: punts(config.system.mbufs, plan.instances(StageKind::Punt).len()),
         poll: match config.pipeline.poll {
             config::Poll::Busy => Poll::Busy,
             config::Poll::Adaptive => Poll::Adaptive,
@@ -155,6 +163,13 @@ fn eal_config(config: &Config) -> EalConfig {
     }
 }
 
+/// Packets that may wait for the control thread, from each of so many cores: a power of two, as
+/// rings are.
+fn punts(mbufs: u32, cores: usize) -> usize {
+    let share = mbufs as usize / PUNTS_SHARE / cores.max(1);
+    1 << share.clamp(1, PUNTS_MAX).ilog2()
+}
+
 fn cores() -> Vec<u16> {
     let ids = core_affinity::get_core_ids().unwrap_or_default();
     ids.into_iter().filter_map(|core| u16::try_from(core.id).ok()).collect()
@@ -172,4 +187,24 @@ fn spawn(worker: Worker, core: u16, eal: &Eal) -> std::io::Result<thread::JoinHa
             Err(error) => log::error!("core {core}: {error}"),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::punts;
+
+    #[test]
+    fn what_waits_for_the_control_thread_leaves_buffers_to_others() {
+        for (mbufs, cores, each) in [
+            (1 << 24, 1, 8192),
+            (32_768, 1, 8192),
+            (16_384, 1, 4096),
+            (32_768, 3, 2048),
+            (32_768, 16, 512),
+            (1024, 1, 256),
+            (1024, 1000, 1),
+        ] {
+            assert_eq!(punts(mbufs, cores), each, "{mbufs} mbufs, {cores} cores");
+        }
+    }
 }

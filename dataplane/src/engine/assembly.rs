@@ -24,8 +24,6 @@ use super::worker::{Poll, Wiring, Worker, WorkerStatus};
 const COMMANDS: usize = 4096;
 /// Events that may wait for the control thread; what does not fit waits on the core.
 const EVENTS: usize = 1024;
-/// Packets that may wait for the control thread, from each core.
-const PUNTS: usize = 1024;
 
 /// How workers are made.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +31,8 @@ pub struct Settings {
     /// Packets that a ring between two cores holds, and that may wait for what was dealt to
     /// `cipher` or to a crypto device.
     pub ring: usize,
+    /// Packets that may wait for the control thread, from each core.
+    pub punts: usize,
     /// How workers wait.
     pub poll: Poll,
 }
@@ -106,7 +106,7 @@ pub fn assemble(
                     let cipher = Cipher::new(lanes, device, settings.ring, parts.burst);
                     Attachment::Cipher(Box::new(cipher))
                 }
-                _ => attach(plan, node, &mut queues, &mut punts)?,
+                _ => attach(plan, node, settings.punts, &mut queues, &mut punts)?,
             };
             if let Some(stage) = stages::build(node.stage, attachment, parts) {
                 made.push((stage, Arc::<StageCounters>::default()));
@@ -169,6 +169,7 @@ fn lay_lanes(plan: &Plan) -> Lanes {
 fn attach(
     plan: &Plan,
     node: &Node,
+    room: usize,
     queues: &mut PortQueues,
     punts: &mut Option<Consumer<Packet>>,
 ) -> Result<Attachment, MissingQueue> {
@@ -183,7 +184,7 @@ fn attach(
             Attachment::Tx(queues.tx.remove(&queue).ok_or_else(|| missing(queue))?)
         }
         (StageKind::Punt, _) => {
-            let (producer, consumer) = channel(PUNTS);
+            let (producer, consumer) = channel(room);
             *punts = Some(consumer);
             Attachment::Punt(producer)
         }

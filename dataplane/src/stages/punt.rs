@@ -16,7 +16,8 @@ fn limit(reason: PuntReason) -> (u64, u64) {
         PuntReason::Arp | PuntReason::NeighborDiscovery => (5_000, 2_000),
         // Pings of the gateway, and protocols that are terminated on it.
         PuntReason::Local => (20_000, 2_000),
-        PuntReason::Nhrp => (20_000, 5_000),
+        // The spokes of a hub that has restarted register at once.
+        PuntReason::Nhrp => (20_000, 10_000),
         PuntReason::Keepalive => (2_000, 1_000),
         // First packets of many hosts may wait for resolution at once.
         PuntReason::Unresolved => (10_000, 2_000),

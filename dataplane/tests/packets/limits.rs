@@ -37,8 +37,8 @@ fn a_control_thread_that_does_not_listen_costs_only_punts() {
     while lab[1].workers[0].turn() {}
     lab.send(1, &packets(50));
     assert_eq!(lab.receive(2).len(), 50);
-    assert_eq!(lab[1].drops(), [("punt_full", 1500 - 1024)].into());
-    assert_eq!(lab[1].take_punts(), vec![PuntReason::Local; 1024]);
+    assert_eq!(lab[1].drops(), [("punt_full", 1500 - 512)].into());
+    assert_eq!(lab[1].take_punts(), vec![PuntReason::Local; 512]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_queue_that_the_plan_needs_and_nobody_has_is_an_error() {
         ticks_per_second: eal.tsc_hz(),
         fragment_ident: 0,
     };
-    let settings = Settings { ring: 64, poll: Poll::Busy };
+    let settings = Settings { ring: 64, punts: 64, poll: Poll::Busy };
     let tables = std::sync::Arc::default();
     let error = assemble(&plan, PortQueues::default(), &parts, settings, &tables).err().unwrap();
     assert_eq!(

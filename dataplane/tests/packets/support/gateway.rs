@@ -154,7 +154,7 @@ impl Gateway {
             ticks_per_second: eal.tsc_hz(),
             fragment_ident: 7,
         };
-        let settings = Settings { ring: 1024, poll: Poll::Adaptive };
+        let settings = Settings { ring: 1024, punts: 512, poll: Poll::Adaptive };
         let made = assemble(&plan, queues, &parts, settings, tables).unwrap();
         let (workers, links) = made.into_iter().unzip();
         Gateway {
