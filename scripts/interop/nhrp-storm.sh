@@ -61,10 +61,11 @@ all_there() {
     [ "$detail" = "$(($1 + 1)) bindings, $(($1 + 1)) resolved peers" ]
 }
 
-# Those who left were answered last: as peers to talk with they stay until others take their place.
+# Those who left were answered, which makes no peers of them.
 gone() {
-    detail="$(gateway_ctl hub show nhrp cache --json | jq length) bindings"
-    [ "$detail" = "$((late + 1)) bindings" ]
+    detail="$(gateway_ctl hub show nhrp cache --json | jq length) bindings,"
+    detail+=" $(gateway_ctl hub show peers --json | jq length) peers"
+    [ "$detail" = "$((late + 1)) bindings, $((late + 1)) peers" ]
 }
 
 scene_begin

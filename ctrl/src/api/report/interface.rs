@@ -186,7 +186,7 @@ pub struct Peer {
 #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
 #[serde(rename_all = "snake_case")]
 pub enum PeerKind {
-    /// A `map` of the tunnel.
+    /// In `map` or `multicast` of the tunnel.
     Static,
     /// The `remote` of a point-to-point tunnel.
     Remote,
