@@ -69,9 +69,10 @@ rerouted() {
 # It has its own again.
 back() {
     config spoke2 | gateway_write spoke2
-    gateway_ctl spoke2 reload >/dev/null && traffic_reach spoke1-host 10.12.0.10 &&
-        until_ok 5 both_have
+    gateway_ctl spoke2 reload >/dev/null && until_ok 15 found_again
 }
+# The hub does not tell the same thing twice in a short time.
+found_again() { in_ns spoke1-host ping -n -q -c 1 -W 1 10.12.0.10 >/dev/null && both_have; }
 
 # A route to spoke 2's network by spoke 2 itself, as a routing protocol would have it; no shortcuts.
 phase_2() {
@@ -89,8 +90,6 @@ back_to_phase_3() {
     config spoke1 | gateway_write spoke1
     gateway_ctl spoke1 reload >/dev/null && until_ok 15 found_again
 }
-# The hub does not tell the same thing twice in a short time.
-found_again() { in_ns spoke1-host ping -n -q -c 1 -W 1 10.12.0.10 >/dev/null && both_have; }
 
 scene_begin
 dmvpn_net
