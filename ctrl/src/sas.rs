@@ -147,8 +147,7 @@ impl Sas {
 
     /// The SAs of a profile with a peer, both ways.
     pub fn with(&self, profile: ProfileId, peer: Path) -> impl Iterator<Item = &Entry> {
-        let slots = self.by_address.get(&(profile, peer.nbma)).into_iter().flatten();
-        slots.filter_map(|slot| self.at(*slot)).filter(move |entry| entry.path == peer)
+        self.of_address(profile, peer.nbma).filter(move |entry| entry.path == peer)
     }
 
     /// Who is at an address, by the SAs of the profile that protects a tunnel: several, if they are
@@ -279,7 +278,12 @@ impl Sas {
 
     /// The SAs whose peer has the same address.
     fn namesakes(&self, sa: &ManualSa) -> impl Iterator<Item = &Entry> {
-        let slots = self.by_address.get(&(sa.profile, sa.remote)).into_iter().flatten();
+        self.of_address(sa.profile, sa.remote)
+    }
+
+    /// The SAs whose peer has this address by the configuration.
+    fn of_address(&self, profile: ProfileId, address: IpAddr) -> impl Iterator<Item = &Entry> {
+        let slots = self.by_address.get(&(profile, address)).into_iter().flatten();
         slots.filter_map(|slot| self.at(*slot))
     }
 
