@@ -53,7 +53,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_link_get_nowait",
     "rte_eth_stats_(get|reset)",
     "rte_eth_from_rings",
-    "rte_pktmbuf_free_bulk",
     "rte_pktmbuf_clone",
     "rte_mempool_free",
     "rte_mempool_(in_use|avail)_count",

@@ -105,6 +105,36 @@ void shim_pktmbuf_free(struct rte_mbuf *packet)
 	rte_pktmbuf_free(packet);
 }
 
+/* Whether it is one buffer, which nobody else refers to: its pool takes it back as it is. */
+static bool is_alone(const struct rte_mbuf *packet)
+{
+	return packet->nb_segs == 1 && rte_mbuf_refcnt_read(packet) == 1 && RTE_MBUF_DIRECT(packet);
+}
+
+/*
+ * rte_pktmbuf_free_bulk() looks at the second cache line of each packet, and copies what it frees
+ * to an array of its own. Nearly all packets need neither.
+ */
+void shim_pktmbuf_free_bulk(struct rte_mbuf **packets, uint32_t count)
+{
+	struct rte_mbuf **end = packets + count;
+
+	while (packets < end) {
+		struct rte_mbuf **first = packets;
+		struct rte_mempool *pool = (*first)->pool;
+
+		while (packets < end && (*packets)->pool == pool && is_alone(*packets))
+			packets++;
+		if (packets > first) {
+			rte_mempool_put_bulk(pool, (void **)first, packets - first);
+			continue;
+		}
+		while (packets < end && !is_alone(*packets))
+			packets++;
+		rte_pktmbuf_free_bulk(first, packets - first);
+	}
+}
+
 void shim_pktmbuf_free_seg(struct rte_mbuf *segment)
 {
 	rte_pktmbuf_free_seg(segment);

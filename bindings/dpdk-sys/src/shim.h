@@ -40,6 +40,7 @@ struct rte_mbuf *shim_pktmbuf_alloc(struct rte_mempool *pool, uint16_t headroom)
 bool shim_pktmbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, uint32_t count,
 			     uint16_t headroom);
 void shim_pktmbuf_free(struct rte_mbuf *packet);
+void shim_pktmbuf_free_bulk(struct rte_mbuf **packets, uint32_t count);
 /* Frees one segment, whatever it links to. */
 void shim_pktmbuf_free_seg(struct rte_mbuf *segment);
 int shim_pktmbuf_linearize(struct rte_mbuf *packet);

@@ -246,17 +246,34 @@ impl Mbuf {
         Some(unsafe { slice::from_raw_parts_mut(first.start(), len) })
     }
 
+    /// Removes `front` octets from the front, and `back` from the end. `false`, and no change, if
+    /// the packet has fewer, or more than one segment.
+    #[inline(always)]
+    #[must_use]
+    pub fn shrink(&mut self, front: u16, back: u16) -> bool {
+        let first = self.first();
+        let off = u32::from(front) + u32::from(back);
+        if first.nb_segs() != 1 || off > first.data_len().into() {
+            return false;
+        }
+        let len = first.data_len() - front - back;
+        first.set_data_off(first.data_off() + front);
+        first.set_data_len(len);
+        first.set_pkt_len(len.into());
+        true
+    }
+
     /// Keeps `len` octets from `front` on. `false`, and no change, if the packet does not reach so
     /// far or has more than one segment.
     #[inline(always)]
     #[must_use]
     pub fn narrow(&mut self, front: usize, len: usize) -> bool {
         let first = self.first();
-        let (Ok(front), Ok(len)) = (u16::try_from(front), u16::try_from(len)) else { return false };
-        let end = u32::from(front) + u32::from(len);
-        if first.nb_segs() != 1 || end > first.data_len().into() {
+        let old = usize::from(first.data_len());
+        if first.nb_segs() != 1 || front > old || len > old - front {
             return false;
         }
+        let (Ok(front), Ok(len)) = (u16::try_from(front), u16::try_from(len)) else { return false };
         first.set_data_off(first.data_off() + front);
         first.set_data_len(len);
         first.set_pkt_len(len.into());
@@ -380,7 +397,7 @@ impl Mbuf {
         let free = |first, len: usize| {
             let count = u32::try_from(len).unwrap_or(u32::MAX);
             // SAFETY: `first` holds `count` packets, which are given up.
-            unsafe { sys::rte_pktmbuf_free_bulk(first, count) };
+            unsafe { sys::shim_pktmbuf_free_bulk(first, count) };
             count as usize
         };
         // SAFETY: DPDK owns the first `count` after that.
