@@ -35,17 +35,21 @@ impl TokenBucket {
     /// nothing.
     #[inline]
     pub fn take(&mut self, now: u64) -> bool {
+        let has_one = self.has_one(now);
+        if has_one {
+            self.credit -= self.cost;
+        }
+        has_one
+    }
+
+    /// Whether there is a token at time `now`.
+    #[inline]
+    pub fn has_one(&mut self, now: u64) -> bool {
         let elapsed = now.saturating_sub(self.last);
         self.last = self.last.max(now);
         let earned = elapsed.saturating_mul(self.rate);
         self.credit = self.credit.saturating_add(earned).min(self.capacity);
-        match self.credit.checked_sub(self.cost) {
-            Some(credit) => {
-                self.credit = credit;
-                true
-            }
-            None => false,
-        }
+        self.credit >= self.cost
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) fn template(
             (spec.local, spec.remote) = (local, outer);
             spec.path_mtu =
                 build.known.path_mtus.get(&outer).map_or(link.mtu, |m| link.mtu.min(*m));
-            Adjacency::Tunnel(build.encap(route.index, spec))
+            Adjacency::Tunnel(build.encap(route.index, spec).into())
         }
     }
 }

@@ -128,6 +128,32 @@ impl Outputs {
         self.hand_on(burst);
     }
 
+    /// Has `usual` decide about what it can of a burst, and `other` about each packet that is left,
+    /// as it came. The loop over the usual packets shares nothing with the rest, so that it keeps
+    /// what it needs in registers.
+    #[inline]
+    pub fn sort_usual<S>(
+        &mut self,
+        burst: &mut Vec<Packet>,
+        state: &mut S,
+        usual: impl FnOnce(&mut S, &mut [Packet], &mut [Verdict]),
+        mut other: impl FnMut(&mut S, &mut Packet) -> Result<usize, DropReason>,
+    ) {
+        self.verdicts.clear();
+        self.verdicts.resize(burst.len(), Verdict::UNDECIDED);
+        usual(state, burst, &mut self.verdicts);
+        // Looked for without a branch for each, so that many are looked at once.
+        let undecided = |verdict: &Verdict| *verdict == Verdict::UNDECIDED;
+        if self.verdicts.iter().fold(false, |any, verdict| any | undecided(verdict)) {
+            for (packet, verdict) in burst.iter_mut().zip(&mut self.verdicts) {
+                if undecided(verdict) {
+                    *verdict = other(state, packet).into();
+                }
+            }
+        }
+        self.hand_on(burst);
+    }
+
     /// Puts a burst where its verdicts say.
     #[inline]
     fn hand_on(&mut self, burst: &mut Vec<Packet>) {
@@ -225,6 +251,20 @@ impl Outputs {
     }
 }
 
+/// Puts down what `decide` says of each packet.
+#[inline(always)]
+pub fn decide_each(
+    packets: &mut [Packet],
+    verdicts: &mut [Verdict],
+    mut decide: impl FnMut(&mut Packet) -> Option<Verdict>,
+) {
+    for (packet, verdict) in packets.iter_mut().zip(verdicts) {
+        if let Some(decided) = decide(packet) {
+            *verdict = decided;
+        }
+    }
+}
+
 /// Works on a burst by groups of [`AHEAD`] packets, and has `fetch` ask for what they need ahead of
 /// their turn. That takes some steps where one thing leads to the next: each step may look at what
 /// the one before asked for, which has had the time of a group to come.
@@ -262,6 +302,9 @@ impl Verdict {
     #[expect(clippy::cast_possible_truncation, reason = "asserted below")]
     const DROPS: u8 = OUTPUTS_MAX as u8;
 
+    /// Nothing is said of it yet. No reason has this number.
+    pub const UNDECIDED: Verdict = Verdict(u8::MAX);
+
     /// It goes on by this output.
     #[inline(always)]
     #[must_use]
@@ -290,6 +333,7 @@ impl From<Result<usize, DropReason>> for Verdict {
     }
 }
 
+// The largest number is that of what is undecided.
 const _: () = assert!(OUTPUTS_MAX + DropReason::COUNT <= u8::MAX as usize);
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use dpdk::Checksum;
 use wire::eth::{self, EtherType};
 use wire::{IpProto, MacAddr, flow, ip4, plain, vlan};
 
+use crate::addr::Addr;
 use crate::drops::DropReason;
 use crate::engine::stage::{self, Context, Outputs, Stage};
 use crate::engine::topology::output::classify;
@@ -40,26 +41,47 @@ pub struct Classify;
 
 impl Stage for Classify {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        let mut arrival = Arrival::default();
-        if context.tables.sas.inbound_slots() <= FEW_SAS {
-            return out.sort(input, |packet| decide(context, &mut arrival, packet));
+        if context.tables.sas.inbound_slots() > FEW_SAS {
+            fetch(context.tables, input);
         }
-        let fetch = |_: &Arrival<'_>, _, group: &[_]| fetch(context.tables, group);
-        out.sort_ahead(input, &mut arrival, (1, fetch), |arrival, packet| {
-            decide(context, arrival, packet)
-        });
+        // The same code each time, so that the usual one does what it needs and no more.
+        if context.spread {
+            sort::<true>(context, input, out);
+        } else {
+            sort::<false>(context, input, out);
+        }
     }
 }
 
-#[inline(always)]
-fn decide<'a>(
-    context: &Context<'a>,
-    arrival: &mut Arrival<'a>,
-    packet: &mut Packet,
-) -> stage::Verdict {
-    match plain(context, arrival, packet) {
-        Some(decided) => decided,
-        None => frame(context, packet).into(),
+fn sort<const SPREAD: bool>(context: &Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
+    let tables = context.tables;
+    let usual = |(): &mut (), packets: &mut [Packet], mut verdicts: &mut [stage::Verdict]| {
+        for run in packets.chunk_by_mut(|a, b| a.meta.port == b.meta.port) {
+            let (of_run, rest) = verdicts.split_at_mut(run.len());
+            verdicts = rest;
+            arrived::<SPREAD>(tables, run, of_run);
+        }
+    };
+    out.sort_usual(input, &mut (), usual, |(), packet| frame(context, packet));
+}
+
+/// Decides about the usual of packets that one port received.
+fn arrived<const SPREAD: bool>(
+    tables: &Tables,
+    packets: &mut [Packet],
+    verdicts: &mut [stage::Verdict],
+) {
+    let Some(first) = packets.first() else { return };
+    let Some(interface) = tables.interfaces.find(first.meta.port, None) else { return };
+    let arrival = Arrival { interface, mac: mac_bits(interface.mac.octets()) };
+    let mut ours = None;
+    match interface.role {
+        Role::Overlay => {
+            stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet))
+        }
+        Role::Underlay => stage::decide_each(packets, verdicts, |packet| {
+            from_peer::<SPREAD>(tables, arrival, &mut ours, packet)
+        }),
     }
 }
 
@@ -74,26 +96,13 @@ fn fetch(tables: &Tables, packets: &[Packet]) {
     }
 }
 
-/// Where the packets of a burst arrive, looked up once for each run of them.
-#[derive(Default)]
+/// Where a run of packets arrives.
+#[derive(Clone, Copy)]
 struct Arrival<'a> {
-    port: u16,
     /// The untagged interface of the port.
-    interface: Option<&'a Interface>,
+    interface: &'a Interface,
     /// Its MAC address, by [`leading_mac`].
     mac: u64,
-}
-
-impl<'a> Arrival<'a> {
-    #[inline(always)]
-    fn at(&mut self, tables: &'a Tables, port: u16) -> Option<&'a Interface> {
-        if self.interface.is_none() || self.port != port {
-            self.port = port;
-            self.interface = tables.interfaces.find(port, None);
-            self.mac = self.interface.map_or(0, |interface| mac_bits(interface.mac.octets()));
-        }
-        self.interface
-    }
 }
 
 fn mac_bits([a, b, c, d, e, f]: [u8; 6]) -> u64 {
@@ -106,41 +115,57 @@ fn leading_mac(octets: u64) -> u64 {
     octets << 16
 }
 
-/// Decides about a frame as nearly all are: in one piece, untagged, to the port's own MAC address,
+/// The packet in a frame as nearly all are: in one piece, untagged, to the port's own MAC address,
 /// with an IPv4 packet without options between two ordinary addresses. About all others, and
 /// whatever is wrong, [`frame`] decides; of these it would say the same.
 #[inline(always)]
-fn plain<'a>(
-    context: &Context<'a>,
-    arrival: &mut Arrival<'a>,
-    packet: &mut Packet,
-) -> Option<stage::Verdict> {
+fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'a>> {
     const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
-    let tables = context.tables;
-    let interface = arrival.at(tables, packet.meta.port)?;
     let data = packet.mbuf.data();
-    let link = data.first_chunk::<{ eth::HEADER_LEN }>()?;
+    let link = data.first_chunk::<{ eth::HEADER_LEN + plain::LEN }>()?;
     let to_us = leading_mac(u64::from_le_bytes(*link.first_chunk()?)) == arrival.mac;
     let untagged = packet.mbuf.vlan_stripped().is_none();
-    if !to_us || !untagged || link[12..] != IPV4 || !packet.mbuf.is_contiguous() {
+    if !to_us || !untagged || link[12..14] != IPV4 || !packet.mbuf.is_contiguous() {
         return None;
     }
     let ip = plain::Packet::new(&data[eth::HEADER_LEN..])?;
     let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good || ip.verify_checksum();
-    if !checksum_good || !(is_plain_v4(ip.src()) & is_plain_v4(ip.dst())) {
-        return None;
-    }
+    (checksum_good && is_plain_v4(ip.src()) & is_plain_v4(ip.dst())).then_some(ip)
+}
+
+/// Decides about a plain packet of a host.
+#[inline(always)]
+fn from_host<const SPREAD: bool>(
+    arrival: Arrival<'_>,
+    packet: &mut Packet,
+) -> Option<stage::Verdict> {
+    let ip = plain(arrival, packet)?;
     let (total_len, destination) = (ip.total_len(), ip.dst());
-    let hash = if context.spread { flow::of_plain(&ip) } else { None };
-    let underlay = match interface.role {
-        Role::Overlay => {
-            settle(packet, interface, total_len, destination);
-            return Some(stage::Verdict::output(overlay(context, packet, hash)));
+    let hash = if SPREAD { flow::of_plain(&ip) } else { None };
+    settle(packet, arrival.interface, total_len, destination);
+    Some(stage::Verdict::output(overlay::<SPREAD>(packet, hash)))
+}
+
+/// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which the packet
+/// before was for.
+#[inline(always)]
+fn from_peer<const SPREAD: bool>(
+    tables: &Tables,
+    arrival: Arrival<'_>,
+    ours: &mut Option<u32>,
+    packet: &mut Packet,
+) -> Option<stage::Verdict> {
+    let ip = plain(arrival, packet)?;
+    let (total_len, destination) = (ip.total_len(), ip.dst());
+    let underlay = underlay::Plain::of(&ip)?;
+    if *ours != Some(destination) {
+        if !tables.interfaces.is_underlay_local(Addr::v4(destination)) {
+            return None;
         }
-        Role::Underlay => underlay::Plain::of(tables, &ip)?,
-    };
-    settle(packet, interface, total_len, destination);
-    Some(underlay.dispatch(context, packet).map(output_of).into())
+        *ours = Some(destination);
+    }
+    settle(packet, arrival.interface, total_len, destination);
+    Some(underlay.dispatch::<SPREAD>(tables, packet).map(output_of).into())
 }
 
 /// Off with the link-layer header, and with what Ethernet padded behind the packet. It fits, as
@@ -235,7 +260,7 @@ fn ip(
     match interface.role {
         // Of link-layer broadcasts only what is one for IP, too (RFC 1812 section 5.3.4).
         Role::Overlay if link.to_group && !facts.is_group() => Err(DropReason::NotOurMac),
-        Role::Overlay => Ok(overlay(context, packet, None)),
+        Role::Overlay => Ok(overlay::<true>(packet, None)),
         Role::Underlay if link.to_group => Err(DropReason::UnderlayTransit),
         Role::Underlay => underlay_packet(context, interface, packet, facts),
     }
@@ -265,8 +290,8 @@ fn is_neighbor_discovery(data: &[u8], facts: &IpFacts) -> bool {
 }
 
 #[inline(always)]
-fn overlay(context: &Context<'_>, packet: &mut Packet, hash: Option<u32>) -> usize {
-    if context.spread {
+fn overlay<const SPREAD: bool>(packet: &mut Packet, hash: Option<u32>) -> usize {
+    if SPREAD {
         let hash = packet.mbuf.rss_hash().or(hash);
         packet.meta.lane = hash.unwrap_or_else(|| packet.flow());
     }
@@ -319,7 +344,7 @@ fn transit(
     match policy.classify(&facts.flow_key(packet.mbuf.data()).reversed()) {
         Some((_, Action::Bypass)) => {
             packet.meta.flags.clear(Flags::UNDERLAY);
-            Ok(overlay(context, packet, None))
+            Ok(overlay::<true>(packet, None))
         }
         Some((_, Action::Protect { .. })) => Err(DropReason::CleartextFromProtected),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),

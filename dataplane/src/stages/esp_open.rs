@@ -12,6 +12,7 @@
 //! [`cipher`]: crate::stages::cipher
 
 mod inbound;
+mod payload;
 
 use std::sync::Arc;
 
@@ -22,18 +23,15 @@ use wire::esp::{self, EspTrailerError};
 
 use crate::drops::DropReason;
 use crate::engine::message::Event;
-use crate::engine::stage::{Context, Outputs, SaCommand, Stage, work_ahead};
-use crate::engine::topology::output::esp_open;
-use crate::ip::IpFacts;
-use crate::packet::{Flags, Layer, Packet};
+use crate::engine::stage::{AHEAD, Context, Outputs, SaCommand, Stage, Verdict, work_ahead};
+use crate::packet::{Flags, Meta, Packet};
 use crate::stages::cipher::{BATCH, Batch, Cipher, Op, Opened, Work};
 use crate::stages::rewrite::halves;
-use crate::stages::underlay;
 use crate::tables::InboundSa;
-use crate::tables::encap::{ESP_IV, ICV};
-use crate::tables::sa::SaMode;
+use crate::tables::encap::ESP_IV;
 
 use self::inbound::Inbound;
+use self::payload::{dispatch, gre, plaintext, unwrap};
 
 /// As [`FEW_SAS`](crate::tables::sa::FEW_SAS), but a window belongs to an inbound SA as well.
 const FEW: usize = 512;
@@ -44,8 +42,6 @@ const FETCHES: usize = 2;
 #[derive(Default)]
 pub struct EspOpen {
     inbound: Vec<Option<Inbound>>,
-    /// What is known of each packet of a burst.
-    opened: Vec<Opened>,
     /// Counts SAs installed.
     changes: u64,
     cipher: Cipher,
@@ -56,10 +52,13 @@ impl Stage for EspOpen {
         if !self.cipher.is_inline() {
             return self.deal(context, input, out);
         }
-        let mut opened = std::mem::take(&mut self.opened);
-        self.check_and_open(context, input, &mut opened);
-        self.sort(context, input, &opened, out);
-        self.opened = opened;
+        let mut state = (self, context);
+        out.sort_usual(
+            input,
+            &mut state,
+            |(this, context), packets, verdicts| this.open_burst(context, packets, verdicts),
+            |_, _| Err(DropReason::Unhandled),
+        );
     }
 
     fn polls(&self) -> bool {
@@ -140,43 +139,113 @@ impl EspOpen {
             (0..FETCHES).for_each(|step| self.fetch(step, packets));
         }
         opened.clear();
-        opened.extend(packets.iter().map(|packet| match self.check(context, packet) {
-            Ok((sequence, _)) => Opened::Checked(sequence),
-            Err(reason) => Opened::Refused(reason),
+        opened.extend(packets.iter().map(|packet| {
+            if !packet.mbuf.is_head_exclusive() {
+                return Opened::Refused(SHARED);
+            }
+            match self.check(context, &packet.meta, packet.mbuf.data()) {
+                Ok((sequence, _)) => Opened::Checked(sequence),
+                Err(reason) => Opened::Refused(reason),
+            }
         }));
     }
 
-    /// [`check_all`](Self::check_all) and [`open`](Self::open) in one pass over the packets.
-    fn check_and_open(
+    /// Decides about all packets of a burst.
+    fn open_burst(
+        &mut self,
+        context: &mut Context<'_>,
+        packets: &mut [Packet],
+        verdicts: &mut [Verdict],
+    ) {
+        if self.is_small() {
+            let batches = packets.chunks_mut(BATCH).zip(verdicts.chunks_mut(BATCH));
+            return batches.for_each(|(packets, verdicts)| {
+                self.open_batch(context, packets, verdicts);
+            });
+        }
+        let mut verdicts = verdicts.chunks_mut(AHEAD);
+        let fetch = |(this, _): &(&mut Self, &mut _), step, group: &[_]| this.fetch(step, group);
+        work_ahead(packets, &mut (self, context), (FETCHES, fetch), |(this, context), group| {
+            this.open_batch(context, group, verdicts.next().unwrap_or_default());
+        });
+    }
+
+    /// Decides about a batch: all that there is to do with each packet, while it is at hand.
+    fn open_batch(
+        &mut self,
+        context: &mut Context<'_>,
+        packets: &mut [Packet],
+        verdicts: &mut [Verdict],
+    ) {
+        let mut numbers = [0; BATCH];
+        let Verified { pending, genuine } = self.verify(context, packets, verdicts, &mut numbers);
+        let mut left = pending;
+        for (index, (packet, verdict)) in packets.iter_mut().zip(&mut *verdicts).enumerate() {
+            let bit = 1 << index;
+            if genuine & bit != 0
+                && let Some(usual) = self.accept_usual(context, packet, numbers[index % BATCH])
+            {
+                *verdict = usual;
+                left ^= bit;
+            }
+        }
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            let (packet, number) = (&mut packets[index], numbers[index]);
+            let decided = if genuine >> index & 1 != 0 {
+                self.accept(context, packet, number)
+            } else {
+                Err(self.forged(packet))
+            };
+            verdicts[index] = decided.into();
+            left &= left - 1;
+        }
+    }
+
+    /// Decides about those that the first check refuses, and decrypts the others; puts their
+    /// numbers down.
+    #[inline(always)]
+    fn verify(
         &self,
         context: &mut Context<'_>,
         packets: &mut [Packet],
-        opened: &mut Vec<Opened>,
-    ) {
-        opened.clear();
-        let mut work = |group: &mut [Packet]| {
-            let first = opened.len();
-            let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-            for packet in group {
-                opened.push(match self.check(context, packet) {
-                    Ok((sequence, state)) => match state.job(packet, sequence) {
-                        Some(job) => {
-                            jobs.push(job);
-                            Opened::Checked(sequence)
-                        }
-                        None => Opened::Forged,
-                    },
-                    Err(reason) => Opened::Refused(reason),
-                });
+        verdicts: &mut [Verdict],
+        numbers: &mut [u64; BATCH],
+    ) -> Verified {
+        let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
+        let mut pending = 0_u64;
+        for (index, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
+            match self.check_and_prepare(context, packet) {
+                Ok((number, job)) => {
+                    numbers[index % BATCH] = number;
+                    pending |= 1 << index;
+                    jobs.push(job);
+                }
+                Err(reason) => *verdict = Err(reason).into(),
             }
-            aead::open(&mut jobs);
-            conclude(&jobs, opened[first..].iter_mut().filter(|opened| opened.is_checked()));
-        };
-        if self.is_small() {
-            return packets.chunks_mut(BATCH).for_each(work);
         }
-        let fetch = |this: &&Self, step, group: &[_]| this.fetch(step, group);
-        work_ahead(packets, &mut &*self, (FETCHES, fetch), |_, group| work(group));
+        aead::open(&mut jobs);
+        let (mut rest, mut genuine) = (pending, 0);
+        for job in &jobs {
+            let without = rest & rest.wrapping_sub(1);
+            genuine |= if job.verified() { rest ^ without } else { 0 };
+            rest = without;
+        }
+        Verified { pending, genuine }
+    }
+
+    /// The first check of a packet, and the job that tells whether it is authentic.
+    #[inline(always)]
+    fn check_and_prepare<'a>(
+        &'a self,
+        context: &mut Context<'_>,
+        packet: &'a mut Packet,
+    ) -> Result<(u64, OpenJob<'a>), DropReason> {
+        let data = packet.mbuf.data_mut().ok_or(SHARED)?;
+        let (sequence, state) = self.check(context, &packet.meta, data)?;
+        let sa = (&state.key, state.spi, state.esn);
+        let job = job(data, packet.meta.l4.into(), sequence, sa);
+        Ok((sequence, job.ok_or(DropReason::EspTruncated)?))
     }
 
     /// Whether all SAs stay in the second-level cache with what belongs to them: to fetch costs
@@ -242,30 +311,24 @@ impl EspOpen {
     fn check(
         &self,
         context: &mut Context<'_>,
-        packet: &Packet,
+        meta: &Meta,
+        data: &[u8],
     ) -> Result<(u64, &Inbound), DropReason> {
-        if !packet.mbuf.is_head_exclusive() {
-            // Somebody else reads this buffer: it is not decrypted under their eyes.
-            return Err(DropReason::NoRoom);
-        }
-        let state = self.state(packet.meta.sa).ok_or(DropReason::SaGone)?;
+        let state = self.state(meta.sa).ok_or(DropReason::SaGone)?;
         if state.expired.get() || state.over(context.now) {
-            if !state.expired.replace(true) {
-                context.events.push(Event::Expired { slot: packet.meta.sa, inbound: true });
-            }
-            return Err(DropReason::SaExpired);
+            return Err(expired(state, context));
         }
-        let header = packet.mbuf.data().get(usize::from(packet.meta.l4)..);
-        let header = header.and_then(|h| h.first_chunk()).ok_or(DropReason::EspTruncated)?;
-        let [a, b, c, d, sequence @ ..]: [u8; 8] = *header;
+        let header = data.get(usize::from(meta.l4)..).and_then(|esp| esp.first_chunk());
+        let header: &[u8; ESP_IV] = header.ok_or(DropReason::EspTruncated)?;
+        let [a, b, c, d, e, f, g, h, ..] = *header;
         if u32::from_be_bytes([a, b, c, d]) != state.spi {
             // Its slot has another SA since.
             return Err(DropReason::SaGone);
         }
-        if !state.is_met_by(packet) {
+        if !state.is_met_by(meta, data) {
             return Err(DropReason::SaAddress);
         }
-        match state.window.check(u32::from_be_bytes(sequence)) {
+        match state.window.check(u32::from_be_bytes([e, f, g, h])) {
             Ok(sequence) => Ok((sequence, state)),
             Err(error) => Err(state.replayed(error)),
         }
@@ -277,8 +340,32 @@ impl EspOpen {
         DropReason::IcvMismatch
     }
 
+    /// What is done with an authentic packet as nearly all are: GRE in transport mode, in order,
+    /// not in UDP. None, and nothing changed, for others and whatever is wrong; of these,
+    /// [`accept`](Self::accept) would say the same.
+    #[inline(always)]
+    fn accept_usual(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut Packet,
+        sequence: u64,
+    ) -> Option<Verdict> {
+        let state = self.inbound.get_mut(packet.meta.sa as usize)?.as_mut()?;
+        let trailer = esp::short_trailer(plaintext(packet).ok()?)?;
+        let takes_gre = context.tables.sas.takes_gre(packet.meta.sa);
+        let is_usual = trailer.next_header == IpProto::GRE && takes_gre && !state.udp;
+        if !is_usual || !packet.mbuf.is_contiguous() || !state.window.advance_near(sequence) {
+            return None;
+        }
+        unwrap(packet, trailer).ok()?;
+        state.counters.sequence.set(sequence);
+        state.counters.traffic.count(packet.mbuf.len());
+        packet.meta.flags.set(Flags::PROTECTED);
+        Some(Verdict::output(gre(packet)))
+    }
+
     /// What is done with an authentic packet.
-    #[inline]
+    #[inline(never)]
     fn accept(
         &mut self,
         context: &mut Context<'_>,
@@ -293,13 +380,39 @@ impl EspOpen {
         if state.udp && newest {
             state.note_endpoint(packet, context.events);
         }
-        let next_header = unwrap(packet)?;
+        let trailer = esp::check_trailer(plaintext(packet)?).map_err(|error| match error {
+            EspTrailerError::Truncated => DropReason::EspTruncated,
+            EspTrailerError::PadLength(_) | EspTrailerError::PadBytes => DropReason::EspPadding,
+        })?;
+        unwrap(packet, trailer)?;
         state.counters.traffic.count(packet.mbuf.len());
         packet.meta.flags.set(Flags::PROTECTED);
         // The published SA, not the one installed: its selectors follow the configuration.
         let sa = context.tables.sas.inbound(packet.meta.sa).ok_or(DropReason::SaGone)?;
-        dispatch(context, packet, next_header, sa)
+        dispatch(context, packet, trailer.next_header, sa)
     }
+}
+
+/// Of a batch, a bit a packet.
+struct Verified {
+    /// Those that passed the first check.
+    pending: u64,
+    /// Those of them that are authentic.
+    genuine: u64,
+}
+
+const _: () = assert!(BATCH <= u64::BITS as usize);
+
+/// Why a buffer that somebody else reads is not decrypted under their eyes.
+const SHARED: DropReason = DropReason::NoRoom;
+
+/// Tells the control thread of an SA that has ended, once.
+#[cold]
+fn expired(state: &Inbound, context: &mut Context<'_>) -> DropReason {
+    if !state.expired.replace(true) {
+        context.events.push(Event::Expired { slot: state.sa.slot, inbound: true });
+    }
+    DropReason::SaExpired
 }
 
 /// The SA that a packet came by.
@@ -321,7 +434,9 @@ pub(super) fn open<'a>(
         for (packet, opened) in packets.iter_mut().zip(opened) {
             let Opened::Checked(sequence) = *opened else { continue };
             let Some(sa) = sa_of(packet) else { continue };
-            match job(packet, sequence, &sa.key, (sa.spi, sa.esn)) {
+            let esp = packet.meta.l4.into();
+            let data = packet.mbuf.data_mut();
+            match data.and_then(|data| job(data, esp, sequence, (&sa.key, sa.spi, sa.esn))) {
                 Some(job) => {
                     jobs.push(job);
                     waiting.push(opened);
@@ -330,28 +445,22 @@ pub(super) fn open<'a>(
             }
         }
         aead::open(&mut jobs);
-        conclude(&jobs, waiting.into_iter());
+        for (job, opened) in jobs.iter().zip(waiting) {
+            opened.conclude(job.verified());
+        }
     }
 }
 
-/// Notes what came of the jobs with the packets that they were made for.
-#[inline(always)]
-fn conclude<'a>(jobs: &[OpenJob<'_>], checked: impl Iterator<Item = &'a mut Opened>) {
-    for (job, opened) in jobs.iter().zip(checked) {
-        opened.conclude(job.verified());
-    }
-}
-
-/// The job of one packet under the key of an SA, which has this SPI and may have ESN.
+/// The job of a packet whose ESP header begins at `esp`, under the key of an SA, which has this SPI
+/// and may have ESN.
 #[inline(always)]
 fn job<'a>(
-    packet: &'a mut Packet,
+    data: &'a mut [u8],
+    esp: usize,
     sequence: u64,
-    key: &'a Key,
-    (spi, esn): (u32, bool),
+    (key, spi, esn): (&'a Key, u32, bool),
 ) -> Option<OpenJob<'a>> {
-    let esp = usize::from(packet.meta.l4);
-    let (header, buffer) = packet.mbuf.data_mut()?.get_mut(esp..)?.split_at_mut_checked(ESP_IV)?;
+    let (header, buffer) = data.get_mut(esp..)?.split_first_chunk_mut::<ESP_IV>()?;
     let iv = *header[8..].first_chunk()?;
     let (high, low) = halves(sequence);
     let aad = Aad::new(spi, esn.then_some(high), low);
@@ -365,95 +474,5 @@ fn device_op<'a>(packet: &Packet, opened: Option<&Opened>, sa: &'a InboundSa) ->
     Op::new(sa.device_key.as_ref()?, packet, sa.spi, high)
 }
 
-/// Takes off everything but the payload; says what that is.
-fn unwrap(packet: &mut Packet) -> Result<IpProto, DropReason> {
-    let start = usize::from(packet.meta.l4) + ESP_IV;
-    let data = packet.mbuf.data();
-    let end = data.len().checked_sub(ICV).ok_or(DropReason::EspTruncated)?;
-    let plaintext = data.get(start..end).ok_or(DropReason::EspTruncated)?;
-    let trailer = esp::check_trailer(plaintext).map_err(|error| match error {
-        EspTrailerError::Truncated => DropReason::EspTruncated,
-        EspTrailerError::PadLength(_) | EspTrailerError::PadBytes => DropReason::EspPadding,
-    })?;
-    if packet.mbuf.narrow(start, trailer.payload_len) {
-        Ok(trailer.next_header)
-    } else {
-        Err(DropReason::EspTruncated)
-    }
-}
-
-/// Where the decrypted payload goes, if the SA allows it.
-fn dispatch(
-    context: &Context<'_>,
-    packet: &mut Packet,
-    next_header: IpProto,
-    sa: &InboundSa,
-) -> Result<usize, DropReason> {
-    match (next_header, sa.mode) {
-        (IpProto::NO_NEXT_HEADER, _) => Err(DropReason::EspDummy),
-        (IpProto::GRE, SaMode::Transport) if sa.allows_gre => {
-            packet.meta.layer = Layer::Gre;
-            packet.meta.l4 = 0;
-            Ok(esp_open::GRE)
-        }
-        (IpProto::IPV4 | IpProto::IPV6, SaMode::Tunnel) => {
-            inner_ip(context, packet, next_header, sa)
-        }
-        _ => Err(DropReason::EspNextHeader),
-    }
-}
-
-fn inner_ip(
-    context: &Context<'_>,
-    packet: &mut Packet,
-    next_header: IpProto,
-    sa: &InboundSa,
-) -> Result<usize, DropReason> {
-    let facts = IpFacts::parse_inner(packet.mbuf.data())?;
-    if facts.src.is_v4() != (next_header == IpProto::IPV4) {
-        return Err(DropReason::EspNextHeader);
-    }
-    // TFC padding (RFC 4303 section 2.7).
-    let padding = packet.mbuf.len() - facts.total_len;
-    if !packet.mbuf.trim(padding) {
-        return Err(DropReason::InnerLength);
-    }
-    packet.meta.layer = Layer::Ip;
-    packet.meta.ether_type = if facts.src.is_v4() { 0x0800 } else { 0x86dd };
-    let key = facts.flow_key(packet.mbuf.data());
-    let selected = sa.selectors.classify(&key).is_some();
-    if facts.protocol == IpProto::GRE && context.tables.interfaces.is_underlay_local(facts.dst) {
-        let own_ends = sa.allows_gre && facts.dst == sa.local && facts.src == sa.remote;
-        return if own_ends || selected {
-            tunnelled_gre(packet, &facts)
-        } else {
-            Err(DropReason::SelectorMismatch)
-        };
-    }
-    if !selected {
-        return Err(DropReason::SelectorMismatch);
-    }
-    if let Some(reason) = facts.martian() {
-        return Err(reason);
-    }
-    let ours = |address| context.tables.interfaces.is_underlay_local(address);
-    if ours(facts.src) || ours(facts.dst) {
-        return Err(DropReason::InnerLoop);
-    }
-    let outer = packet.meta.outer_tos;
-    super::gre_decap::ecn_from(&mut packet.mbuf, facts.traffic_class, outer)?;
-    packet.meta.flags.clear(Flags::UNDERLAY);
-    packet.meta.flags.set(Flags::TUNNELLED);
-    packet.meta.destination = facts.dst.v4_bits();
-    Ok(esp_open::IP)
-}
-
-/// GRE to us, wrapped in tunnel mode.
-fn tunnelled_gre(packet: &mut Packet, facts: &IpFacts) -> Result<usize, DropReason> {
-    if facts.fragment {
-        packet.meta.lane = underlay::fragment_lane(facts);
-        return Ok(esp_open::FRAGMENT);
-    }
-    packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;
-    Ok(esp_open::GRE)
-}
+#[cfg(test)]
+mod tests;

@@ -49,37 +49,44 @@ pub(super) struct Sealing {
     pub(super) iv: u64,
 }
 
-/// Octets behind the inner packet: padding, pad length, next header and ICV (RFC 4303 section 2.4).
-#[inline(always)]
-pub(super) fn tail_len(encap: &Encap, inner: &Inner) -> u16 {
-    let header = usize::from(encap.len) - usize::from(encap.esp) - ESP_IV;
-    let pad = esp::padding_for(header + inner.octets, esp::ALIGN);
-    PADS[pad % esp::ALIGN] + TRAILER_ICV
+/// What comes behind the inner packet: padding, pad length, next header and ICV (RFC 4303 section
+/// 2.4).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tail {
+    /// Octets of all.
+    pub(super) len: u16,
+    /// Octets of padding, fewer than [`esp::ALIGN`].
+    pad: usize,
 }
 
-/// Lengths of padding as a number of the type that buffers are measured in.
-const PADS: [u16; esp::ALIGN] = [0, 1, 2, 3];
-const TRAILER_ICV: u16 = 2 + 16;
-const _: () = assert!(TRAILER_ICV as usize == ESP_TRAILER + ICV);
+impl Tail {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "padding is less than four octets")]
+    pub(super) fn of(encap: &Encap, inner: &Inner) -> Self {
+        let header = usize::from(encap.len).wrapping_sub(usize::from(encap.esp) + ESP_IV);
+        let pad = esp::padding_for(header.wrapping_add(inner.octets), esp::ALIGN) % esp::ALIGN;
+        Tail { len: (pad + ESP_TRAILER + ICV) as u16, pad }
+    }
+
+    /// Writes what there is room for at the end of `data`, but for the ICV, whose place may hold
+    /// anything.
+    #[inline(always)]
+    pub(super) fn write(self, data: &mut [u8], encap: &Encap, inner: &Inner) {
+        let next_header = match encap.next_header {
+            0 => inner.ip_next_header,
+            gre_or_ip => gre_or_ip,
+        };
+        let word = TRAILERS[self.pad] | u64::from(next_header) << (8 * (self.pad + 1));
+        let start = data.len() - usize::from(self.len);
+        // Padding, pad length and next header are five octets at most, and the ICV has sixteen.
+        if let Some(to) = data[start..].first_chunk_mut() {
+            *to = word.to_le_bytes();
+        }
+    }
+}
 
 /// Padding of 0 to 3 octets with the pad length behind it, as one word in little-endian order.
 const TRAILERS: [u64; esp::ALIGN] = [0, 0x01_01, 0x02_02_01, 0x03_03_02_01];
-
-/// Writes what [`tail_len`] made room for, but for the ICV, whose place may hold anything.
-#[inline(always)]
-pub(super) fn trailer(data: &mut [u8], tail: u16, encap: &Encap, inner: &Inner) {
-    let pad = usize::from(tail - TRAILER_ICV) % esp::ALIGN;
-    let next_header = match encap.next_header {
-        0 => inner.ip_next_header,
-        gre_or_ip => gre_or_ip,
-    };
-    let word = TRAILERS[pad] | u64::from(next_header) << (8 * (pad + 1));
-    let start = data.len() - usize::from(tail);
-    // Padding, pad length and next header are five octets at most, and the ICV has sixteen.
-    if let Some(to) = data[start..].first_chunk_mut() {
-        *to = word.to_le_bytes();
-    }
-}
 
 /// GRE: protocol, sequence number, and the checksum over header and `payload` octets.
 #[inline(always)]
@@ -96,8 +103,8 @@ pub(super) fn gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, 
     }
 }
 
-/// All headers of a plain template at once; `false`, and nothing written, if the packet is shorter
-/// than what is copied at a time. `data` ends with the packet.
+/// All headers of a plain template at once. `data` ends with the packet; gives the octets of the
+/// outer one, or none, with nothing written, if `data` is shorter than what is copied at a time.
 #[inline(always)]
 pub(super) fn plain<const SEALED: bool>(
     data: &mut [u8],
@@ -105,26 +112,24 @@ pub(super) fn plain<const SEALED: bool>(
     inner: &Inner,
     (id, protocol): (u16, u16),
     sealing: Sealing,
-) -> bool {
+) -> Option<usize> {
     let octets = data.len();
-    let Some(head) = data.first_chunk_mut() else { return false };
+    let head = data.first_chunk_mut()?;
     encap.write_plain(head);
-    // Offsets are below 64. The masks say so to the compiler, which needs no checks then.
-    let ip = usize::from(encap.ip) % 32;
-    let header = &mut head[ip..ip + IP4_LEN];
-    let sum = ip4(header, encap, inner, octets - ip, id);
+    let ip = encap.plain_ip();
+    let upper = ip + IP4_LEN;
+    let header = &mut head[ip..upper];
+    let outer_len = octets - ip;
+    let sum = ip4(header, encap, inner, outer_len, id);
     header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
-    let gre = usize::from(encap.gre);
-    if gre != 0
-        && let Some(field) = head.get_mut(gre + 2..gre + 4)
-    {
-        field.copy_from_slice(&protocol.to_be_bytes());
+    let gre = if SEALED { upper + ESP_IV } else { upper };
+    if encap.gre != 0 {
+        head[gre + 2..gre + 4].copy_from_slice(&protocol.to_be_bytes());
     }
-    let esp = usize::from(encap.esp);
-    if SEALED && let Some(header) = head.get_mut(esp..esp + ESP_IV) {
-        numbers(header, sealing);
+    if SEALED {
+        numbers(&mut head[upper..upper + ESP_IV], sealing);
     }
-    true
+    Some(outer_len)
 }
 
 /// Low half of the sequence number, and the IV, of an ESP header with its IV.

@@ -2,6 +2,8 @@
 //!
 //! NHRP is punted before any look-up of the peer: a first registration comes from a stranger.
 
+mod known;
+
 use dpdk::Mbuf;
 use wire::ecn::{self, Ecn};
 use wire::gre::{self, Protocol};
@@ -9,12 +11,14 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage, Verdict};
+use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict, decide_each, work_ahead};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::tables::tunnel::{Protection, Remote, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
+
+use self::known::{Known, Origin, Sender};
 
 /// GRE headers that may follow each other: ours, and two of the users behind it.
 const NESTING_MAX: usize = 3;
@@ -24,10 +28,9 @@ const KEEPALIVE_MAX: usize = 20 + gre::HEADER_LEN_MAX + 8;
 /// Decapsulates.
 #[derive(Default)]
 pub struct GreDecap {
-    /// By the slot of an SA, the number of the peer that its last packet was from: most likely that
-    /// of the next one, too.
-    by_sa: Vec<u32>,
-    /// The tables that these numbers are of.
+    /// By the slot of an SA, whom its last packet was from.
+    by_sa: Vec<Sender>,
+    /// The tables that these are of.
     generation: u64,
 }
 
@@ -37,23 +40,36 @@ impl Stage for GreDecap {
             self.generation = context.tables.generation;
             self.by_sa.clear();
         }
-        let mut known = Known { last: None, by_sa: &mut self.by_sa };
-        if context.tables.tunnels.is_small() {
-            return out.sort(input, |packet| decide(context, &mut known, packet));
-        }
-        let fetch = |known: &Known<'_, '_>, step, group: &[_]| known.fetch(context, step, group);
-        out.sort_ahead(input, &mut known, (2, fetch), |known, packet| {
-            decide(context, known, packet)
-        });
+        let context = &*context;
+        let mut known = Known::new(&mut self.by_sa);
+        out.sort_usual(
+            input,
+            &mut known,
+            |known, packets, verdicts| {
+                if known.is_small(context.tables) {
+                    return usual(context, known, packets, verdicts);
+                }
+                let mut verdicts = verdicts.chunks_mut(AHEAD);
+                let fetch = |known: &&mut Known<'_, '_>, step, group: &[_]| {
+                    known.fetch(context, step, group);
+                };
+                work_ahead(packets, &mut { known }, (2, fetch), |known, group| {
+                    usual(context, known, group, verdicts.next().unwrap_or_default());
+                });
+            },
+            |_, packet| decap(context, packet),
+        );
     }
 }
 
-#[inline(always)]
-fn decide<'a>(context: &Context<'a>, known: &mut Known<'a, '_>, packet: &mut Packet) -> Verdict {
-    match plain(context, known, packet) {
-        Some(output) => Verdict::output(output),
-        None => decap(context, packet).into(),
-    }
+/// Decapsulates the usual packets, as [`plain`] knows them; [`decap`] has the others.
+fn usual<'a>(
+    context: &Context<'a>,
+    known: &mut Known<'a, '_>,
+    packets: &mut [Packet],
+    verdicts: &mut [Verdict],
+) {
+    decide_each(packets, verdicts, |packet| plain(context, known, packet).map(Verdict::output));
 }
 
 /// Facts of the GRE header.
@@ -64,124 +80,6 @@ struct Header {
     key: Option<u32>,
     sequence: Option<u32>,
 }
-
-/// What earlier packets belonged to.
-struct Known<'a, 'b> {
-    /// Where the packet before was from, and whose that is.
-    last: Option<(Origin, (&'a Tunnel, &'a Peer))>,
-    by_sa: &'b mut Vec<u32>,
-}
-
-impl<'a> Known<'a, '_> {
-    /// The peer that a packet is from.
-    #[inline(always)]
-    fn find(
-        &mut self,
-        tables: &'a Tables,
-        packet: &Packet,
-        origin: Origin,
-    ) -> Option<(&'a Tunnel, &'a Peer)> {
-        match self.last {
-            Some((before, found)) if before == origin => return Some(found),
-            _ => {}
-        }
-        let (local, remote) = origin.ends(tables, packet)?;
-        let tunnels = &tables.tunnels;
-        let number = if packet.meta.layer == Layer::Gre {
-            let slot = packet.meta.sa as usize;
-            match self.by_sa.get(slot) {
-                Some(&guess) if tunnels.is_peer(guess, local, remote, origin.key) => guess,
-                _ => self.note(slot, tunnels.number(local, remote, origin.key)?),
-            }
-        } else {
-            tunnels.number(local, remote, origin.key)?
-        };
-        let found = tunnels.peer(number)?;
-        self.last = Some((origin, found));
-        Some(found)
-    }
-
-    #[cold]
-    fn note(&mut self, slot: usize, number: u32) -> u32 {
-        if self.by_sa.len() <= slot {
-            self.by_sa.resize(slot + 1, NONE);
-        }
-        self.by_sa[slot] = number;
-        number
-    }
-
-    /// Fetches the peers of packets, then their counters.
-    fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
-        let tunnels = &context.tables.tunnels;
-        for packet in packets {
-            let number = match packet.meta.layer {
-                Layer::Gre => self.by_sa.get(packet.meta.sa as usize).copied(),
-                _ => Origin::of(packet).and_then(|(origin, _)| {
-                    let (local, remote) = origin.ends(context.tables, packet)?;
-                    tunnels.likely(local, remote, origin.key)
-                }),
-            };
-            let Some(number) = number else { continue };
-            if step == 0 {
-                tunnels.prefetch(number);
-            } else if let Some((_, peer)) = tunnels.peer(number) {
-                dpdk::prefetch(&peer.received[context.core]);
-            }
-        }
-    }
-}
-
-/// What tells a packet's peer, as the packet has it. Two packets of one origin have one peer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Origin {
-    /// The addresses of the outer IPv4 header, as they are there, or the slot of the SA. No address
-    /// of ours is 0.0.0.0, so no pair of addresses is a slot.
-    from: u64,
-    key: Option<u32>,
-}
-
-impl Origin {
-    /// Where the packet is from, and where its payload begins, if that is IPv4 behind a header with
-    /// no field but the key.
-    #[inline(always)]
-    fn of(packet: &Packet) -> Option<(Self, usize)> {
-        let data = packet.mbuf.data();
-        let start = usize::from(packet.meta.l4);
-        let from = if packet.meta.layer == Layer::Gre {
-            packet.meta.sa.into()
-        } else {
-            let outer = data.first_chunk::<{ ip4::HEADER_LEN }>()?;
-            if outer[0] != 0x45 {
-                return None;
-            }
-            u64::from_le_bytes(*outer.last_chunk()?)
-        };
-        let [a, b, c, d, key @ ..]: [u8; 8] = *data.get(start..)?.first_chunk()?;
-        let key = u32::from_be_bytes(key);
-        match u32::from_be_bytes([a, b, c, d]) {
-            IPV4_PLAIN => Some((Origin { from, key: None }, start + gre::HEADER_LEN)),
-            IPV4_KEY => Some((Origin { from, key: Some(key) }, start + gre::HEADER_LEN + 4)),
-            _ => None,
-        }
-    }
-
-    /// Our address and the peer.
-    #[inline(always)]
-    fn ends(self, tables: &Tables, packet: &Packet) -> Option<(Addr, Remote)> {
-        if packet.meta.layer == Layer::Gre {
-            let sa = tables.sas.inbound(packet.meta.sa)?;
-            return Some((sa.local, sa.peer()));
-        }
-        let [a, b, c, d, local @ ..] = self.from.to_le_bytes();
-        let address = |octets| Addr::v4(u32::from_be_bytes(octets));
-        Some((address(local), address([a, b, c, d]).into()))
-    }
-}
-
-/// Flags, version and protocol of IPv4 in GRE without any field.
-const IPV4_PLAIN: u32 = Protocol::IPV4.0 as u32;
-/// The same with a key.
-const IPV4_KEY: u32 = 0x2000_0000 | IPV4_PLAIN;
 
 /// Decapsulates what nearly every packet is: from a known peer, with no GRE field but the key, and
 /// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
@@ -205,7 +103,7 @@ fn plain<'a>(
         && is_unmarked(inner.traffic_class(), packet.meta.outer_tos)
         && !local(src)
         && !local(dst);
-    if !ordinary || check_protection(tables, packet, peer.protection).is_err() {
+    if !ordinary {
         return None;
     }
     let (octets, total_len) = (data.len() - end, inner.total_len());

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
-use crate::engine::stage::{Context, Outputs, SaCommand, Stage, Verdict};
+use crate::engine::stage::{
+    AHEAD, Context, Outputs, SaCommand, Stage, Verdict, decide_each, work_ahead,
+};
 use crate::engine::topology::output::gre_encap;
 use crate::packet::{Flags, Layer, NONE, Packet};
-use crate::stages::fill::{self, Inner, Sealing};
+use crate::stages::fill::{self, Inner, Sealing, Tail};
 use crate::stages::rewrite::halves;
+use crate::tables::encap::PLAIN;
 use crate::tables::sa::Lifetime;
 use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
 use dpdk::{Mbuf, TxRequest};
@@ -24,6 +27,9 @@ use dpdk::{Mbuf, TxRequest};
 const FEW: usize = 2048;
 /// Octets of the outer IPv4 header: templates have no options.
 const IP4_LEN: u16 = 20;
+
+/// Steps in which what belongs to a packet is fetched.
+const FETCHES: usize = 3;
 
 /// Encapsulates, for IPsec alone and GRE alike.
 pub struct GreEncap {
@@ -56,28 +62,35 @@ impl Outbound {
         Outbound { counters, iv_offset, end, sa, expired: false }
     }
 
-    /// The next sequence number and its IV, or why there is none. An SA that stopped stays stopped.
+    /// Whether there is a next sequence number.
     #[inline(always)]
-    fn next(&mut self, octets: usize, now: u64) -> Result<Sealing, DropReason> {
+    fn may_send(&self, now: u64) -> bool {
         let counters = &*self.counters;
-        let sequence = counters.sequence.value();
-        let before = sequence < self.end.packets
+        counters.sequence.value() < self.end.packets
             && counters.traffic.octets.value() < self.end.octets
-            && now < self.end.tsc;
-        if !before {
-            return Err(self.stop(sequence));
-        }
-        let sequence = sequence + 1;
+            && now < self.end.tsc
+    }
+
+    /// The next sequence number and its IV, for a packet of `octets`.
+    #[inline(always)]
+    fn number(&self, octets: usize) -> Sealing {
+        let counters = &*self.counters;
+        let sequence = counters.sequence.value().wrapping_add(1);
         counters.traffic.count(octets);
         counters.sequence.set(sequence);
-        Ok(Sealing { sequence, iv: sequence.wrapping_add(self.iv_offset) })
+        Sealing { sequence, iv: sequence.wrapping_add(self.iv_offset) }
+    }
+
+    /// The same, or why there is none. An SA that stopped stays stopped.
+    fn next(&mut self, octets: usize, now: u64) -> Result<Sealing, DropReason> {
+        if self.may_send(now) { Ok(self.number(octets)) } else { Err(self.stop()) }
     }
 
     #[cold]
-    fn stop(&mut self, sequence: u64) -> DropReason {
+    fn stop(&mut self) -> DropReason {
         // Whatever becomes of the counters and the clock.
         self.end.packets = 0;
-        if sequence == last_sequence(&self.sa) {
+        if self.counters.sequence.value() == last_sequence(&self.sa) {
             DropReason::SequenceExhausted
         } else {
             DropReason::SaExpired
@@ -97,16 +110,19 @@ impl GreEncap {
         GreEncap { outbound: Vec::new(), gre_sequences, identification: number, stride }
     }
 
-    /// Fetches what these packets need of their peers and SAs: first what templates lead to, then
+    /// Fetches what these packets need of their peers and SAs: templates, what those lead to, and
     /// what that leads to.
     fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
         let adjacencies = &context.tables.adjacencies;
         for packet in packets {
             let adjacency = adjacencies.get(packet.meta.adjacency as usize);
             let Some(Adjacency::Tunnel(encap)) = adjacency else { continue };
-            let state = self.outbound.get(encap.slot as usize);
             if step == 0 {
-                encap.prefetch_template();
+                encap.prefetch();
+                continue;
+            }
+            let state = self.outbound.get(encap.slot as usize);
+            if step == 1 {
                 dpdk::prefetch(&encap.sent[context.core]);
                 state.into_iter().for_each(dpdk::prefetch);
             } else if let Some(Some(state)) = state {
@@ -115,34 +131,69 @@ impl GreEncap {
         }
     }
 
+    /// Lays out the headers of the usual packets: those with a plain template, nothing wrong, and
+    /// room for them. Of all others, [`any`](Self::any) takes care.
+    fn usual(&mut self, context: &Context<'_>, packets: &mut [Packet], verdicts: &mut [Verdict]) {
+        let adjacencies = &context.tables.adjacencies[..];
+        decide_each(packets, verdicts, |packet| {
+            match adjacencies.get(packet.meta.adjacency as usize)? {
+                // The same code each time, so that each does what it needs and no more.
+                Adjacency::Tunnel(encap) if encap.plain && encap.slot == NONE => {
+                    self.plain::<false>(context, packet, encap)
+                }
+                Adjacency::Tunnel(encap) if encap.plain => {
+                    self.plain::<true>(context, packet, encap)
+                }
+                _ => None,
+            }
+        });
+    }
+
+    /// None, and nothing changed, if something is in the way.
     #[inline(always)]
-    fn encap(&mut self, context: &mut Context<'_>, packet: &mut Packet) -> Verdict {
-        match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
-            // The same code each time, so that the first two do what they need and no more.
-            Some(Adjacency::Tunnel(encap)) => match (encap.plain, encap.slot != NONE) {
-                (true, true) => self.lay::<true, true>(context, packet, encap).into(),
-                (true, false) => self.lay::<true, false>(context, packet, encap).into(),
-                (false, true) => self.lay_any::<true>(context, packet, encap).into(),
-                (false, false) => self.lay_any::<false>(context, packet, encap).into(),
-            },
-            Some(Adjacency::Drop(reason)) => Err(*reason).into(),
-            _ => Err(DropReason::Unresolved).into(),
+    fn plain<const SEALED: bool>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut Packet,
+        encap: &Encap,
+    ) -> Option<Verdict> {
+        let inner = Inner::of(packet);
+        let tail = if SEALED { Tail::of(encap, &inner) } else { Tail::default() };
+        let state = if SEALED {
+            let state = self.outbound.get(encap.slot as usize)?.as_ref()?;
+            Some(state.may_send(context.now).then_some(state)?)
+        } else {
+            None
+        };
+        // As much as is copied at a time.
+        if usize::from(encap.len) + inner.octets + usize::from(tail.len) < PLAIN.end {
+            return None;
         }
+        let (id, protocol) = (self.identification, packet.meta.ether_type);
+        let data = packet.mbuf.grow(encap.len.into(), tail.len)?;
+        self.identification = id.wrapping_add(self.stride);
+        let sealing = state.map(|state| state.number(inner.octets)).unwrap_or_default();
+        if SEALED {
+            tail.write(data, encap, &inner);
+        }
+        let outer_len = fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing)?;
+        Some(Verdict::output(laid::<SEALED>(context, packet, encap, (&inner, outer_len, sealing))))
     }
 
     #[inline(never)]
-    fn lay_any<const SEALED: bool>(
-        &mut self,
-        context: &mut Context<'_>,
-        packet: &mut Packet,
-        encap: &Encap,
-    ) -> Result<usize, DropReason> {
-        self.lay::<false, SEALED>(context, packet, encap)
+    fn any(&mut self, context: &mut Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {
+        match context.tables.adjacencies.get(packet.meta.adjacency as usize) {
+            Some(Adjacency::Tunnel(encap)) if encap.slot == NONE => {
+                self.lay::<false>(context, packet, encap)
+            }
+            Some(Adjacency::Tunnel(encap)) => self.lay::<true>(context, packet, encap),
+            Some(Adjacency::Drop(reason)) => Err(*reason),
+            _ => Err(DropReason::Unresolved),
+        }
     }
 
-    /// Lays out the headers of `encap`, which is plain and has an SA as the parameters say.
-    #[inline(always)]
-    fn lay<const PLAIN: bool, const SEALED: bool>(
+    /// Lays out the headers of `encap`, which has an SA as the parameter says.
+    fn lay<const SEALED: bool>(
         &mut self,
         context: &mut Context<'_>,
         packet: &mut Packet,
@@ -150,38 +201,18 @@ impl GreEncap {
     ) -> Result<usize, DropReason> {
         let inner = Inner::of(packet);
         let (sealing, tail) = if SEALED {
-            (self.number(encap, &inner, context)?, fill::tail_len(encap, &inner))
+            (self.number(encap, &inner, context)?, Tail::of(encap, &inner))
         } else {
-            (Sealing::default(), 0)
+            (Sealing::default(), Tail::default())
         };
         self.identification = self.identification.wrapping_add(self.stride);
-        let (id, protocol) = (self.identification, packet.meta.ether_type);
-        let data = packet.mbuf.grow(encap.len.into(), tail).ok_or(DropReason::NoRoom)?;
+        let data = packet.mbuf.grow(encap.len.into(), tail.len).ok_or(DropReason::NoRoom)?;
         if SEALED {
-            fill::trailer(data, tail, encap, &inner);
+            tail.write(data, encap, &inner);
         }
         let outer_len = data.len() - usize::from(encap.ip);
-        if !PLAIN || !fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing) {
-            self.headers(packet, encap, &inner, sealing)?;
-        }
-        encap.sent[context.core].count(inner.octets);
-        packet.meta.layer = Layer::Ethernet;
-        packet.meta.port = encap.port;
-        packet.meta.mtu = encap.path_mtu;
-        let fits = outer_len <= usize::from(encap.path_mtu);
-        if SEALED {
-            packet.meta.l4 = u16::from(encap.esp);
-            packet.meta.sa = encap.slot;
-            (packet.meta.sequence_high, _) = halves(sealing.sequence);
-            if !fits {
-                packet.meta.flags.set(Flags::OVERSIZE);
-            }
-            Ok(gre_encap::SEAL)
-        } else if fits {
-            Ok(gre_encap::TX)
-        } else {
-            Ok(gre_encap::FRAGMENT)
-        }
+        self.headers(packet, encap, &inner, sealing)?;
+        Ok(laid::<SEALED>(context, packet, encap, (&inner, outer_len, sealing)))
     }
 
     /// The headers of a packet that has room for them already.
@@ -226,7 +257,6 @@ impl GreEncap {
     }
 
     /// Sequence number and IV under the SA of a template.
-    #[inline(always)]
     fn number(
         &mut self,
         encap: &Encap,
@@ -256,16 +286,25 @@ impl GreEncap {
 
 impl Stage for GreEncap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        if context.tables.adjacencies.len() <= FEW {
-            return out.sort(input, |packet| self.encap(context, packet));
-        }
         let mut state = (self, context);
-        let fetch = |(this, context): &(&mut Self, &mut _), step, group: &[_]| {
-            this.fetch(context, step, group);
-        };
-        out.sort_ahead(input, &mut state, (2, fetch), |(this, context), packet| {
-            this.encap(context, packet)
-        });
+        out.sort_usual(
+            input,
+            &mut state,
+            |(this, context), packets, verdicts| {
+                if context.tables.adjacencies.len() <= FEW {
+                    return this.usual(context, packets, verdicts);
+                }
+                let mut state = (&mut **this, &**context);
+                let fetch = |(this, context): &(&mut Self, &_), step, group: &[_]| {
+                    this.fetch(context, step, group);
+                };
+                let mut verdicts = verdicts.chunks_mut(AHEAD);
+                work_ahead(packets, &mut state, (FETCHES, fetch), |(this, context), group| {
+                    this.usual(context, group, verdicts.next().unwrap_or_default());
+                });
+            },
+            |(this, context), packet| this.any(context, packet),
+        );
     }
 
     fn apply(&mut self, command: SaCommand, context: &mut Context<'_>) {
@@ -278,6 +317,36 @@ impl Stage for GreEncap {
             }
             SaCommand::InstallInbound(_) | SaCommand::RetireInbound(_) => {}
         }
+    }
+}
+
+/// Notes and counts a packet whose headers are there; says where it goes.
+#[inline(always)]
+fn laid<const SEALED: bool>(
+    context: &Context<'_>,
+    packet: &mut Packet,
+    encap: &Encap,
+    (inner, outer_len, sealing): (&Inner, usize, Sealing),
+) -> usize {
+    encap.sent[context.core].count(inner.octets);
+    packet.meta.layer = Layer::Ethernet;
+    packet.meta.port = encap.port;
+    let fits = outer_len <= usize::from(encap.path_mtu);
+    if !fits {
+        packet.meta.mtu = encap.path_mtu;
+    }
+    if SEALED {
+        packet.meta.l4 = u16::from(encap.esp);
+        packet.meta.sa = encap.slot;
+        (packet.meta.sequence_high, _) = halves(sealing.sequence);
+        if !fits {
+            packet.meta.flags.set(Flags::OVERSIZE);
+        }
+        gre_encap::SEAL
+    } else if fits {
+        gre_encap::TX
+    } else {
+        gre_encap::FRAGMENT
     }
 }
 

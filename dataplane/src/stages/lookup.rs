@@ -8,20 +8,21 @@
 
 use dpdk::Mbuf;
 use wire::eth::EtherType;
+use wire::plain::{self, Aged};
 use wire::{IpProto, tcp};
 
 use crate::addr::Addr;
 use crate::bucket::TokenBucket;
 use crate::drops::DropReason;
 use crate::engine::message::{Event, REDIRECT_HEAD_MAX, Redirect};
-use crate::engine::stage::{Context, Outputs, Stage, Verdict};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict, decide_each};
 use crate::engine::topology::output::lookup;
-use crate::ip::{IpFacts, is_plain_v4};
+use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::stages::rewrite::{age, hop, rewrite_l2};
 use crate::tables::fib::{Found, Next};
 use crate::tables::policy::Action;
-use crate::tables::{Adjacency, Encap, L2Rewrite, Tables};
+use crate::tables::{Adjacency, Encap, L2Rewrite, Tables, Template};
 
 /// Adjacencies that may lead to each other: a policy to a group to a peer.
 const DEPTH_MAX: usize = 4;
@@ -48,16 +49,40 @@ struct Samples {
 }
 
 impl Samples {
-    /// Takes a sample of a packet that came by a tunnel of this network, if it is time for one.
-    #[cold]
-    fn take(&mut self, context: &Context<'_>, packet: &Packet, network: u16) {
-        let tunnel = context.tables.tunnels.by_interface(packet.meta.interface);
-        if tunnel.and_then(|tunnel| tunnel.redirect) != Some(network) {
+    /// Takes samples of the IPv4 packets of a burst that their route leads right into a tunnel.
+    fn take_all(&mut self, context: &Context<'_>, packets: &[Packet], found: &[Found]) {
+        if !context.tables.tunnels.redirects() || !self.limit(context).has_one(context.now) {
             return;
         }
+        for (packet, found) in packets.iter().zip(found) {
+            if !is_routed_v4(packet, SPECIAL) {
+                continue;
+            }
+            if let Some(Adjacency::Tunnel(encap)) =
+                found_adjacency(&context.tables.adjacencies, *found)
+            {
+                self.take(context, packet, encap);
+            }
+        }
+    }
+
+    fn limit(&mut self, context: &Context<'_>) -> &mut TokenBucket {
         let (rate, burst) = REDIRECTS;
-        let bucket = || TokenBucket::new(rate, burst, context.ticks_per_second);
-        if self.limit.get_or_insert_with(bucket).take(context.now) {
+        self.limit.get_or_insert_with(|| TokenBucket::new(rate, burst, context.ticks_per_second))
+    }
+
+    /// Takes a sample of a packet that came by a tunnel of the network that it goes back into, if
+    /// it is time for one.
+    fn take(&mut self, context: &Context<'_>, packet: &Packet, encap: &Encap) {
+        // Tunnels come after the ports, so what hosts send does not get so far.
+        if packet.meta.interface < encap.redirect_from {
+            return;
+        }
+        let tunnel = context.tables.tunnels.by_interface(packet.meta.interface);
+        if tunnel.and_then(|tunnel| tunnel.redirect) != Some(encap.redirect_from) {
+            return;
+        }
+        if self.limit(context).take(context.now) {
             let head = packet.mbuf.data().iter().copied().take(REDIRECT_HEAD_MAX).collect();
             let sample = Redirect { in_peer: packet.meta.in_peer, head };
             self.taken.push(Event::Redirect(Box::new(sample)));
@@ -68,12 +93,21 @@ impl Samples {
 impl Stage for Lookup {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         self.look_up_v4(context.tables, input);
-        let (mut found, samples) = (self.found.iter(), &mut self.samples);
-        out.sort(input, |packet| {
-            let found = found.next().copied().unwrap_or_default();
-            route((context, samples), packet, found)
+        let (found, mut samples) = (&self.found, &mut self.samples);
+        samples.take_all(context, input, found);
+        let around = &*context;
+        let usual = |_: &mut &mut Samples, packets: &mut [Packet], verdicts: &mut [Verdict]| {
+            // The same code each time, so that the usual one does what it needs and no more.
+            if around.spread {
+                usual::<true>(&around.tables.adjacencies, packets, found, verdicts);
+            } else {
+                usual::<false>(&around.tables.adjacencies, packets, found, verdicts);
+            }
+        };
+        out.sort_usual(input, &mut samples, usual, |samples, packet| {
+            route((around, samples), packet)
         });
-        context.events.append(&mut samples.taken);
+        context.events.append(&mut self.samples.taken);
     }
 }
 
@@ -91,46 +125,85 @@ impl Lookup {
     }
 }
 
+/// The adjacency that a route leads to.
+#[inline(always)]
+fn found_adjacency(adjacencies: &[Adjacency], found: Found) -> Option<&Adjacency> {
+    let Next(index) = found.next()?;
+    adjacencies.get(index as usize)
+}
+
+/// Whether this is an IPv4 packet to one destination: then its route was looked up, if it has none
+/// of these flags.
+#[inline(always)]
+fn is_routed_v4(packet: &Packet, except: Flags) -> bool {
+    packet.meta.ether_type == EtherType::IPV4.0
+        && !packet.meta.flags.any(except)
+        && packet.meta.destination < FIRST_GROUP
+}
+
+/// What is routed otherwise.
+const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
+
+/// 224.0.0.0: groups and broadcast are no smaller numbers.
+const FIRST_GROUP: u32 = 0xe000_0000;
+
+/// Decides about packets as nearly all are: IPv4, by a route that leads right into a tunnel or to a
+/// neighbour, with nothing to be done but that. About all others, [`route`] decides; of these it
+/// would say the same.
+fn usual<const SPREAD: bool>(
+    adjacencies: &[Adjacency],
+    packets: &mut [Packet],
+    found: &[Found],
+    verdicts: &mut [Verdict],
+) {
+    let mut found = found.iter();
+    decide_each(packets, verdicts, |packet| {
+        let found = *found.next()?;
+        if !is_routed_v4(packet, SPECIAL.or(Flags::ORIGINATED)) {
+            return None;
+        }
+        debug_assert_eq!(
+            IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
+            Ok(Addr::v4(packet.meta.destination)),
+        );
+        let header = packet.mbuf.data().first_chunk()?;
+        let aged = Aged::new(header)?;
+        let is_tcp = plain::protocol(header) == IpProto::TCP;
+        match found_adjacency(adjacencies, found)? {
+            Adjacency::Tunnel(encap) => {
+                if is_tcp && may_be_syn(packet) {
+                    return None;
+                }
+                aged.write(packet.mbuf.data_mut()?.first_chunk_mut()?);
+                if SPREAD {
+                    packet.meta.lane = lane(packet, encap);
+                }
+                Next(packet.meta.adjacency) = found.next()?;
+                Some(Verdict::output(into(packet, encap)))
+            }
+            Adjacency::Neighbor(l2) => {
+                let fits = packet.mbuf.len() <= usize::from(l2.mtu);
+                if !fits || packet.meta.mss != 0 && is_tcp && may_be_syn(packet) {
+                    return None;
+                }
+                hop(packet, l2, aged).then(|| Verdict::output(lookup::TX))
+            }
+            _ => None,
+        }
+    });
+}
+
 /// What a packet is routed with.
 type Around<'a, 'b> = (&'a Context<'b>, &'a mut Samples);
 
-/// Headers are validated before a packet comes here: by `classify`, by `gre_decap` and `esp_open`
-/// for what was inside a tunnel, and the control thread builds valid ones.
-#[inline]
-fn route((context, samples): Around<'_, '_>, packet: &mut Packet, found: Found) -> Verdict {
-    const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
-    packet.meta.layer = Layer::Ip;
-    if packet.meta.flags.any(SPECIAL) || packet.meta.ether_type != EtherType::IPV4.0 {
-        return route_special((context, samples), packet).into();
-    }
-    debug_assert_eq!(
-        IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
-        Ok(Addr::v4(packet.meta.destination)),
-    );
-    let destination = packet.meta.destination;
-    if !is_plain_v4(destination) && Addr::v4(destination).is_group() {
-        return Verdict::output(to_group(packet));
-    }
-    let Some(Next(index)) = found.next() else {
-        return Verdict::output(punt(packet, PuntReason::NoRoute));
-    };
-    packet.meta.adjacency = index;
-    // Most routes lead to one of these at once.
-    match context.tables.adjacencies.get(index as usize) {
-        Some(Adjacency::Tunnel(encap)) => into_tunnel((context, samples), packet, encap).into(),
-        Some(Adjacency::Neighbor(l2)) => to_neighbor(packet, l2).into(),
-        _ => send((context, samples), packet, index).into(),
-    }
-}
-
-/// What was routed already, what belongs to the underlay, and IPv6.
+/// Routes any packet. Headers are validated before a packet comes here: by `classify`, by
+/// `gre_decap` and `esp_open` for what was inside a tunnel, and the control thread builds valid
+/// ones.
 #[inline(never)]
-fn route_special(
-    (context, samples): Around<'_, '_>,
-    packet: &mut Packet,
-) -> Result<usize, DropReason> {
+fn route((context, samples): Around<'_, '_>, packet: &mut Packet) -> Result<usize, DropReason> {
     let tables = context.tables;
     let flags = packet.meta.flags;
+    packet.meta.layer = Layer::Ip;
     if flags.has(Flags::FRAME) {
         return Ok(lookup::TX);
     }
@@ -171,11 +244,20 @@ fn send(
 ) -> Result<usize, DropReason> {
     let tables = context.tables;
     packet.meta.adjacency = adjacency;
-    for _ in 0..DEPTH_MAX {
+    for followed in 0..DEPTH_MAX {
         let index = packet.meta.adjacency;
         let Some(adjacency) = tables.adjacencies.get(index as usize) else { break };
         match adjacency {
-            Adjacency::Tunnel(encap) => return into_tunnel((context, samples), packet, encap),
+            Adjacency::Tunnel(encap) => {
+                if context.spread {
+                    packet.meta.lane = lane(packet, encap);
+                }
+                // Of what its route led here at once, samples were taken before.
+                if followed > 0 || !is_routed_v4(packet, SPECIAL) {
+                    samples.take(context, packet, encap);
+                }
+                return into_tunnel(packet, encap);
+            }
             Adjacency::Neighbor(l2) => return to_neighbor(packet, l2),
             Adjacency::Drop(reason) => return Err(*reason),
             Adjacency::Local => return Ok(punt(packet, PuntReason::Local)),
@@ -212,29 +294,13 @@ fn by_policy(tables: &Tables, packet: &Packet, policy: u32) -> Result<u32, DropR
     }
 }
 
-/// As [`into_any_tunnel`] says; what nearly every packet needs is said here.
+/// Where the order of packets is kept.
 #[inline(always)]
-fn into_tunnel(
-    (context, samples): Around<'_, '_>,
-    packet: &mut Packet,
-    encap: &Encap,
-) -> Result<usize, DropReason> {
-    if context.spread {
-        packet.meta.lane = if encap.lane == NONE { packet.flow() } else { encap.lane };
-    }
-    // Tunnels come after the ports, so what hosts send does not get so far.
-    if packet.meta.interface >= encap.redirect_from {
-        samples.take(context, packet, encap.redirect_from);
-    }
-    let fits = packet.mbuf.len() <= usize::from(encap.mtu);
-    if fits && !may_be_syn(packet) && age(packet) {
-        return Ok(lookup::ENCAP);
-    }
-    into_any_tunnel(packet, encap)
+fn lane(packet: &Packet, encap: &Template) -> u32 {
+    if encap.lane == NONE { packet.flow() } else { encap.lane }
 }
 
-#[inline(never)]
-fn into_any_tunnel(packet: &mut Packet, encap: &Encap) -> Result<usize, DropReason> {
+fn into_tunnel(packet: &mut Packet, encap: &Template) -> Result<usize, DropReason> {
     if !is_ip(packet) {
         // What the control thread sends to a tunnel peer itself: NHRP, keepalives.
         return Ok(lookup::ENCAP);
@@ -243,26 +309,20 @@ fn into_any_tunnel(packet: &mut Packet, encap: &Encap) -> Result<usize, DropReas
         return Ok(punt(packet, PuntReason::TtlExceeded));
     }
     clamp_mss(packet, encap.mss)?;
-    if packet.mbuf.len() > usize::from(encap.mtu) {
-        packet.meta.mtu = encap.mtu;
-        return Ok(lookup::FRAGMENT);
-    }
-    Ok(lookup::ENCAP)
+    Ok(into(packet, encap))
 }
 
-/// As [`to_any_neighbor`] says; what nearly every packet needs is said here.
+/// Into a tunnel at once if it fits, or in pieces.
 #[inline(always)]
-fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
-    let fits = packet.mbuf.len() <= usize::from(l2.mtu);
-    let clamps = packet.meta.mss != 0 && may_be_syn(packet);
-    if fits && !l2.broadcast && !clamps && hop(packet, l2) {
-        return Ok(lookup::TX);
+fn into(packet: &mut Packet, encap: &Template) -> usize {
+    if packet.mbuf.len() <= usize::from(encap.mtu) {
+        return lookup::ENCAP;
     }
-    to_any_neighbor(packet, l2)
+    packet.meta.mtu = encap.mtu;
+    lookup::FRAGMENT
 }
 
-#[inline(never)]
-fn to_any_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
+fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason> {
     if is_ip(packet) {
         if l2.broadcast && l2.interface == packet.meta.interface {
             // A broadcast to the subnet it came from: its hosts have it already.
@@ -313,3 +373,6 @@ fn clamp_tcp(mbuf: &mut Mbuf, mss: u16) -> Result<(), DropReason> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

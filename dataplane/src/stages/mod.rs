@@ -17,6 +17,8 @@ pub mod tx;
 
 mod fill;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod underlay;
 
 use dpdk::{Mempool, RxQueue, TxQueue};

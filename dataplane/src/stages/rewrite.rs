@@ -2,7 +2,8 @@
 
 use dpdk::Mbuf;
 use wire::eth::{self, EtherType};
-use wire::{ip6, plain, vlan};
+use wire::plain::{self, Aged};
+use wire::{ip6, vlan};
 
 use crate::drops::DropReason;
 use crate::packet::{Flags, Layer, Packet};
@@ -49,23 +50,20 @@ pub(super) fn age(packet: &mut Packet) -> bool {
     }
 }
 
-/// [`age`] and [`rewrite_l2`] at once, for the usual packet: IPv4 from elsewhere to a link without
-/// a tag. `false`, and nothing changed, for others, if its TTL has run out, or if it lacks room.
+/// [`age`] and [`rewrite_l2`] at once, for an IPv4 packet that needs no more than that, to a link
+/// without a tag. `false`, and nothing changed, for other links, or if it lacks room.
 #[inline(always)]
-pub(super) fn hop(packet: &mut Packet, l2: &L2Rewrite) -> bool {
+pub(super) fn hop(packet: &mut Packet, l2: &L2Rewrite, aged: Aged) -> bool {
     const IPV4: u16 = EtherType::IPV4.0;
-    let usual = packet.meta.ether_type == IPV4 && l2.len == UNTAGGED;
-    let header = packet.mbuf.data().first_chunk::<20>();
-    let may_age = header.is_some_and(|header| header[8] > 1);
-    if !usual || !may_age || packet.meta.flags.has(Flags::ORIGINATED) {
+    if l2.len != UNTAGGED || l2.broadcast {
         return false;
     }
     let Some(frame) = packet.mbuf.grow(UNTAGGED.into(), 0) else { return false };
     let Some((link, ip)) = frame.split_first_chunk_mut::<{ eth::HEADER_LEN }>() else {
         return false;
     };
-    // Known to be more than 1.
-    let _ = ip.first_chunk_mut().is_some_and(plain::decrement_ttl);
+    // What it is of is there.
+    ip.first_chunk_mut().into_iter().for_each(|header| aged.write(header));
     *link = l2.untagged();
     link[12..].copy_from_slice(&IPV4.to_be_bytes());
     packet.meta.port = l2.port;

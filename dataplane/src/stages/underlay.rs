@@ -6,7 +6,6 @@ use wire::{IpProto, ip4, plain, udp};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::Context;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Packet, PuntReason};
 use crate::tables::Tables;
@@ -24,48 +23,57 @@ pub(super) enum Verdict {
     Punt,
 }
 
-/// A whole ESP or GRE packet to us, with a plain header: what [`dispatch`] needs of it.
+/// A whole ESP or GRE packet with a plain header: what [`dispatch`] needs of it.
+#[derive(Clone, Copy)]
 pub(super) struct Plain {
-    src: Addr,
-    dst: Addr,
-    is_esp: bool,
+    src: u32,
+    dst: u32,
+    /// Of the payload.
+    octets: u16,
+    spi: Option<u32>,
     traffic_class: u8,
 }
 
 impl Plain {
-    /// None for whatever else it may be.
+    /// None for whatever else it may be. The packet is to one of our addresses, by another account.
     #[inline(always)]
-    pub(super) fn of(tables: &Tables, ip: &plain::Packet<'_>) -> Option<Self> {
-        let (src, dst) = (Addr::v4(ip.src()), Addr::v4(ip.dst()));
-        let is_esp = ip.protocol() == IpProto::ESP;
-        let wanted = (is_esp || ip.protocol() == IpProto::GRE)
-            && !ip.is_fragment()
-            && tables.interfaces.is_underlay_local(dst);
-        wanted.then_some(Plain { src, dst, is_esp, traffic_class: ip.traffic_class() })
+    pub(super) fn of(ip: &plain::Packet<'_>) -> Option<Self> {
+        let spi = match ip.protocol() {
+            IpProto::ESP => Some(ip.upper()),
+            IpProto::GRE => None,
+            _ => return None,
+        };
+        (!ip.is_fragment()).then(|| Plain {
+            src: ip.src(),
+            dst: ip.dst(),
+            octets: ip.total_len() - PLAIN_LEN,
+            spi,
+            traffic_class: ip.traffic_class(),
+        })
     }
 
     /// As [`dispatch`] does.
     #[inline(always)]
-    pub(super) fn dispatch(
+    pub(super) fn dispatch<const SPREAD: bool>(
         self,
-        context: &Context<'_>,
+        tables: &Tables,
         packet: &mut Packet,
     ) -> Result<Verdict, DropReason> {
         packet.meta.flags.set(Flags::UNDERLAY);
         packet.meta.outer_tos = self.traffic_class;
         packet.meta.l4 = PLAIN_LEN;
-        if self.is_esp {
-            return esp(context.tables, packet);
+        if let Some(spi) = self.spi {
+            return esp(tables, packet, spi, self.octets.into());
         }
-        if context.spread {
-            packet.meta.lane = pair_lane(self.src, self.dst);
+        if SPREAD {
+            packet.meta.lane = pair_lane(Addr::v4(self.src), Addr::v4(self.dst));
         }
         Ok(Verdict::Gre)
     }
 }
 
 /// Octets of a plain header, as metadata counts them.
-const PLAIN_LEN: u16 = 20;
+pub(super) const PLAIN_LEN: u16 = 20;
 const _: () = assert!(PLAIN_LEN as usize == ip4::HEADER_LEN);
 
 /// Decides about a whole, unfragmented packet with one of our underlay addresses.
@@ -78,7 +86,7 @@ pub(super) fn dispatch(
     packet.meta.outer_tos = facts.traffic_class;
     packet.meta.l4 = u16::try_from(facts.upper).map_err(|_| DropReason::IpHeaderLength)?;
     match facts.protocol {
-        IpProto::ESP => esp(tables, packet),
+        IpProto::ESP => esp_at_l4(tables, packet),
         IpProto::GRE => {
             packet.meta.lane = pair_lane(facts.src, facts.dst);
             Ok(Verdict::Gre)
@@ -107,7 +115,7 @@ fn udp_datagram(
             Encapsulated::Esp(_) => {
                 packet.meta.flags.set(Flags::UDP_ENCAPSULATED);
                 packet.meta.l4 += 8;
-                esp(tables, packet)
+                esp_at_l4(tables, packet)
             }
             Encapsulated::Keepalive => Err(DropReason::NatKeepalive),
             Encapsulated::TooShort => Err(DropReason::NatTraversalShort),
@@ -118,17 +126,27 @@ fn udp_datagram(
     }
 }
 
-/// The SA's owner decides about the outer addresses: it has the SA at hand.
+fn esp_at_l4(tables: &Tables, packet: &mut Packet) -> Result<Verdict, DropReason> {
+    let data = &packet.mbuf.data()[usize::from(packet.meta.l4)..];
+    let (spi, octets) = (data.first_chunk().ok_or(DropReason::EspTruncated)?, data.len());
+    esp(tables, packet, u32::from_be_bytes(*spi), octets)
+}
+
+/// `octets` from the ESP header to the end of the packet. The SA's owner decides about the outer
+/// addresses: it has the SA at hand.
 #[inline(always)]
-fn esp(tables: &Tables, packet: &mut Packet) -> Result<Verdict, DropReason> {
-    let esp = &packet.mbuf.data()[usize::from(packet.meta.l4)..];
-    if esp.len() < ESP_MIN {
+fn esp(
+    tables: &Tables,
+    packet: &mut Packet,
+    spi: u32,
+    octets: usize,
+) -> Result<Verdict, DropReason> {
+    if octets < ESP_MIN {
         return Err(DropReason::EspTruncated);
     }
-    if !esp.len().is_multiple_of(esp::ALIGN) {
+    if !octets.is_multiple_of(esp::ALIGN) {
         return Err(DropReason::EspUnaligned);
     }
-    let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
     let slot = tables.sas.slot_of(spi).ok_or(DropReason::UnknownSpi)?;
     packet.meta.sa = slot;
     packet.meta.lane = slot;

@@ -1,5 +1,6 @@
 //! Adjacencies: what a route leads to.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::drops::DropReason;
@@ -27,7 +28,7 @@ pub enum Adjacency {
     /// A resolved next hop on a port.
     Neighbor(L2Rewrite),
     /// A peer of a tunnel, or the far end of an IPsec SA. Snapshots share the templates that stay.
-    Tunnel(Arc<Encap>),
+    Tunnel(Template),
     /// Overlay packets that leave by an underlay port, as its policy says: an index into
     /// `Tables::policies`.
     Policy(u32),
@@ -48,6 +49,32 @@ impl Adjacency {
             Adjacency::Tunnel(encap) => Some(encap.interface),
             _ => None,
         }
+    }
+}
+
+/// A template, and beside the way to it what a look-up asks: with very many peers each look at a
+/// template is a cache miss.
+#[derive(Debug, Clone)]
+pub struct Template {
+    encap: Arc<Encap>,
+    /// Ordering domain; see [`Encap::lane`].
+    pub lane: u32,
+    /// Largest inner IP packet.
+    pub mtu: u16,
+}
+
+impl From<Arc<Encap>> for Template {
+    fn from(encap: Arc<Encap>) -> Self {
+        Template { lane: encap.lane, mtu: encap.mtu, encap }
+    }
+}
+
+impl Deref for Template {
+    type Target = Arc<Encap>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Arc<Encap> {
+        &self.encap
     }
 }
 

@@ -12,10 +12,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wire::checksum::Sum;
+use wire::eth;
 
 use crate::counters::Traffic;
 
-use super::adjacency::L2Rewrite;
+use super::adjacency::{L2_MAX, L2Rewrite};
 use super::sa::SaMode;
 
 /// Longest template: VLAN-tagged Ethernet, IPv6, UDP, ESP with IV, IPv6, GRE with all fields.
@@ -248,9 +249,10 @@ fn ip_len(v6: bool) -> usize {
 }
 
 impl Encap {
-    /// Fetches the header; the fields before it are looked at sooner.
+    /// Fetches the fields and the header.
     #[inline]
-    pub fn prefetch_template(&self) {
+    pub fn prefetch(&self) {
+        dpdk::prefetch(self);
         dpdk::prefetch(&self.template);
         dpdk::prefetch(&self.template[HALF]);
     }
@@ -271,6 +273,13 @@ impl Encap {
         let (to, from) = (&mut data[second..second + HALF], &self.template[second..second + HALF]);
         to.copy_from_slice(from);
         data[..HALF].copy_from_slice(&self.template[..HALF]);
+    }
+
+    /// Where the outer IP header of a [`plain`](Self::plain) template begins, said in a way that
+    /// the compiler knows both places.
+    #[inline(always)]
+    pub fn plain_ip(&self) -> usize {
+        if usize::from(self.ip) == L2_MAX { L2_MAX } else { eth::HEADER_LEN }
     }
 
     /// Lays the template out. `spec.local` and `spec.remote` must be of one family.

@@ -200,9 +200,10 @@ impl<A: Address> Fib<A> {
     #[inline(always)]
     fn child(&self, node: Entry, slot: usize) -> Entry {
         let head = node.word();
-        let line = &self.lines[head / LINE_WORDS].0;
-        let low = head % LINE_WORDS; // even: a header never crosses a line
-        let starts = u64::from(line[low]) | u64::from(line[low | 1]) << 32;
+        // The offset is even: a header is one of the pairs of its line.
+        let (pairs, _) = self.lines[head / LINE_WORDS].0.as_chunks::<HEADER_WORDS>();
+        let [low, high] = pairs[head / HEADER_WORDS % pairs.len()];
+        let starts = u64::from(low) | u64::from(high) << 32;
         // Bit 0 is always set, so the rank is at least 1.
         let rank = (starts << (63 - slot)).count_ones() as usize;
         let word = head + HEADER_WORDS - 1 + rank;

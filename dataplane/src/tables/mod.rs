@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::addr::Addr;
 
-pub use adjacency::{Adjacency, L2Rewrite};
+pub use adjacency::{Adjacency, L2Rewrite, Template};
 pub use device_key::DeviceKey;
 pub use encap::{Encap, EncapSpec};
 pub use fib::{Fib4, Fib6, Next};

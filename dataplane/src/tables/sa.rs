@@ -88,6 +88,13 @@ impl InboundSa {
         Remote { address: self.remote, port: self.peer_port }
     }
 
+    /// Whether GRE comes right behind its ESP header.
+    #[inline(always)]
+    #[must_use]
+    pub fn takes_gre(&self) -> bool {
+        self.allows_gre && self.mode == SaMode::Transport
+    }
+
     /// Whether the packet's ESP header, at `meta.l4`, has this SA's SPI.
     #[inline]
     pub fn is_named_in(&self, packet: &Packet) -> bool {
@@ -130,6 +137,8 @@ pub struct SaTable {
     /// Slots by SPI.
     by_spi: HashIndex,
     inbound: Vec<Option<Arc<InboundSa>>>,
+    /// Which of them take GRE, a bit for each slot.
+    take_gre: Vec<u64>,
     outbound: Vec<Option<Arc<OutboundSa>>>,
 }
 
@@ -144,6 +153,13 @@ impl SaTable {
         for sa in inbound {
             spis.push((hash(sa.spi), sa.slot));
             let slot = sa.slot;
+            if sa.takes_gre() {
+                let (word, bit) = gre_bit(slot);
+                if table.take_gre.len() <= word {
+                    table.take_gre.resize(word + 1, 0);
+                }
+                table.take_gre[word] |= bit;
+            }
             put(&mut table.inbound, slot, sa);
         }
         table.by_spi = HashIndex::new(&spis);
@@ -193,11 +209,24 @@ impl SaTable {
         self.inbound.get(slot as usize)?.as_deref()
     }
 
+    /// Whether there is an inbound SA in this slot that [takes GRE](InboundSa::takes_gre),
+    /// without a look at it.
+    #[inline(always)]
+    pub fn takes_gre(&self, slot: u32) -> bool {
+        let (word, bit) = gre_bit(slot);
+        self.take_gre.get(word).is_some_and(|word| word & bit != 0)
+    }
+
     /// The outbound SA in this slot.
     #[inline]
     pub fn outbound(&self, slot: u32) -> Option<&OutboundSa> {
         self.outbound.get(slot as usize)?.as_deref()
     }
+}
+
+#[inline(always)]
+fn gre_bit(slot: u32) -> (usize, u64) {
+    (slot as usize / 64, 1 << (slot % 64))
 }
 
 /// The SPI itself for a tag, and mixed bits above it for a slot.

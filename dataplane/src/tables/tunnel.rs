@@ -135,6 +135,8 @@ pub struct TunnelMap {
     peers: Vec<Known>,
     by_ends: HashIndex,
     multipoint: FastMap<End, u16>,
+    /// Whether any tunnel redirects.
+    redirects: bool,
     /// Address pairs with a tunnel, whatever the key: tells a wrong key from no tunnel. A
     /// multipoint tunnel has one, with anybody.
     pairs: FastMap<(Addr, Option<Remote>), Option<u32>>,
@@ -168,7 +170,8 @@ impl TunnelMap {
     pub fn new(tunnels: Vec<Tunnel>, peers: Vec<(impl Into<Remote>, Peer)>) -> Self {
         let end = |tunnel: &Tunnel| (tunnel.local.into(), tunnel.key);
         let ends = tunnels.iter().map(end).collect();
-        let mut map = TunnelMap { tunnels, ends, ..TunnelMap::default() };
+        let redirects = tunnels.iter().any(|tunnel| tunnel.redirect.is_some());
+        let mut map = TunnelMap { tunnels, ends, redirects, ..TunnelMap::default() };
         for (index, tunnel) in (0u16..).zip(&map.tunnels) {
             if tunnel.multipoint {
                 map.multipoint.insert((tunnel.local.into(), tunnel.key), index);
@@ -206,16 +209,11 @@ impl TunnelMap {
     /// The number of the peer of such a packet.
     #[inline(always)]
     pub fn number(&self, local: Addr, remote: Remote, key: Option<u32>) -> Option<u32> {
-        let is_it = |number| self.is_peer(number, local, remote, key);
-        self.by_ends.find(hash(local, remote, key), is_it)
-    }
-
-    /// Whether the peer of such a packet has this number, which may be any.
-    #[inline(always)]
-    pub fn is_peer(&self, number: u32, local: Addr, remote: Remote, key: Option<u32>) -> bool {
-        self.peers.get(number as usize).is_some_and(|known| {
-            (known.address, known.port) == (remote.address, remote.port)
-                && self.ends[usize::from(known.peer.tunnel)] == (local, key)
+        self.by_ends.find(hash(local, remote, key), |number| {
+            self.peers.get(number as usize).is_some_and(|known| {
+                (known.address, known.port) == (remote.address, remote.port)
+                    && self.ends[usize::from(known.peer.tunnel)] == (local, key)
+            })
         })
     }
 
@@ -224,6 +222,11 @@ impl TunnelMap {
     pub fn peer(&self, number: u32) -> Option<(&Tunnel, &Peer)> {
         let peer = &self.peers.get(number as usize)?.peer;
         Some((self.tunnels.get(usize::from(peer.tunnel))?, peer))
+    }
+
+    /// Whether peers of any tunnel are told of shorter ways.
+    pub fn redirects(&self) -> bool {
+        self.redirects
     }
 
     /// Whether all peers stay in a cache by themselves.

@@ -195,8 +195,9 @@ pub fn write_trailer(
 /// What a plaintext's trailer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Octets of the payload; it may still end with TFC padding (RFC 4303 2.7).
-    pub payload_len: usize,
+    /// Octets of padding, pad length and next header. The payload in front of them may still end
+    /// with TFC padding (RFC 4303 2.7).
+    pub len: u16,
     /// What the payload is.
     pub next_header: IpProto,
 }
@@ -228,28 +229,7 @@ impl core::error::Error for EspTrailerError {}
 ///
 /// # Errors
 /// See [`EspTrailerError`].
-#[inline(always)]
 pub fn check_trailer(plaintext: &[u8]) -> Result<Trailer, EspTrailerError> {
-    // As short as alignment asks for, padding and trailer are one word.
-    if let Some(last) = plaintext.last_chunk() {
-        let [.., pad_len, next_header]: [u8; 8] = *last;
-        let word = u64::from_be_bytes(*last) >> 8;
-        if let Some((want, mask)) = SHORT_TRAILERS.get(usize::from(pad_len))
-            && (word ^ want) & mask == 0
-        {
-            let payload_len = plaintext.len() - TRAILER_LEN - usize::from(pad_len);
-            return Ok(Trailer { payload_len, next_header: IpProto(next_header) });
-        }
-    }
-    check_any_trailer(plaintext)
-}
-
-/// By pad length: padding with the pad length behind it, and the octets that these are.
-const SHORT_TRAILERS: [(u64, u64); ALIGN] =
-    [(0, 0xFF), (0x01_01, 0xFFFF), (0x01_02_02, 0xFF_FFFF), (0x01_02_03_03, 0xFFFF_FFFF)];
-
-#[inline(never)]
-fn check_any_trailer(plaintext: &[u8]) -> Result<Trailer, EspTrailerError> {
     let [padded @ .., pad_len, next_header] = plaintext else {
         return Err(EspTrailerError::Truncated);
     };
@@ -265,8 +245,24 @@ fn check_any_trailer(plaintext: &[u8]) -> Result<Trailer, EspTrailerError> {
     if wrong != 0 {
         return Err(EspTrailerError::PadBytes);
     }
-    Ok(Trailer { payload_len, next_header: IpProto(*next_header) })
+    Ok(Trailer { len: u16::from(pad_len) + 2, next_header: IpProto(*next_header) })
 }
+
+/// The same of a trailer as short as alignment asks for, as nearly all are: padding and all are one
+/// word then. None for others, and whatever is wrong.
+#[inline(always)]
+#[must_use]
+pub fn short_trailer(plaintext: &[u8]) -> Option<Trailer> {
+    let last = u64::from_be_bytes(*plaintext.last_chunk()?);
+    let [.., pad_len, next_header] = last.to_be_bytes();
+    let (want, mask) = SHORT_TRAILERS.get(usize::from(pad_len))?;
+    let trailer = Trailer { len: u16::from(pad_len) + 2, next_header: IpProto(next_header) };
+    ((last >> 8 ^ want) & mask == 0).then_some(trailer)
+}
+
+/// By pad length: padding with the pad length behind it, and the octets that these are.
+const SHORT_TRAILERS: [(u64, u64); ALIGN] =
+    [(0, 0xFF), (0x01_01, 0xFFFF), (0x01_02_02, 0xFF_FFFF), (0x01_02_03_03, 0xFFFF_FFFF)];
 
 /// What a UDP datagram on port 4500 is (RFC 3948 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

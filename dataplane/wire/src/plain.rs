@@ -37,12 +37,15 @@ impl<'a> Packet<'a> {
     #[inline(always)]
     #[must_use]
     pub fn verify_checksum(&self) -> bool {
-        let (words, _) = self.header.as_chunks::<4>();
-        let word = |at: usize| u64::from(u32::from_ne_bytes(words[at]));
-        let sum = word(0) + word(1) + word(2) + word(3) + word(4);
-        // Folding keeps the remainder, and a sum that is not zero folds to all ones if that is
-        // zero (RFC 1071). Version and length are in the sum, so it is not zero.
-        sum.is_multiple_of(0xFFFF)
+        let (words, _) = self.header.as_chunks::<8>();
+        let word = |at: usize| u64::from_ne_bytes(words[at]);
+        let third = u32::from_ne_bytes([words[2][0], words[2][1], words[2][2], words[2][3]]);
+        // A carry out of 64 bits is worth one, as out of sixteen. Folding keeps the remainder, and
+        // a sum that is not zero folds to all ones if that is zero (RFC 1071). Version and length
+        // are in the sum, so it is not zero.
+        let (sum, carry) = word(0).overflowing_add(word(1));
+        let (sum, again) = sum.overflowing_add(u64::from(third) + u64::from(carry));
+        (sum + u64::from(again)).is_multiple_of(0xFFFF)
     }
 
     /// Octets of header and payload.
@@ -107,19 +110,52 @@ impl<'a> Packet<'a> {
 #[inline(always)]
 #[must_use]
 pub fn decrement_ttl(header: &mut [u8; ip4::HEADER_LEN]) -> bool {
-    if header[8] <= 1 {
-        return false;
-    }
-    header[8] -= 1;
-    // One less in the first octet of a word is one more in that of the complemented sum, with the
-    // carry around the end. A sum does not care which octet is the high one, so nothing is swapped.
-    // All ones are a zero, as no header's sum is.
-    const ONE: u32 = u16::from_ne_bytes([1, 0]) as u32;
-    let sum = u32::from(u16::from_ne_bytes([header[10], header[11]])) + ONE;
-    let [low, high, ..] = (sum + u32::from(sum >= 0xFFFF)).to_le_bytes();
-    header[10..12].copy_from_slice(&u16::from_le_bytes([low, high]).to_ne_bytes());
+    let Some(aged) = Aged::new(header) else { return false };
+    aged.write(header);
     true
 }
+
+/// The protocol that an IPv4 header names.
+#[inline(always)]
+#[must_use]
+pub fn protocol(header: &[u8; ip4::HEADER_LEN]) -> IpProto {
+    IpProto(header[9])
+}
+
+/// TTL, protocol and checksum as they are behind the next hop.
+#[derive(Clone, Copy)]
+pub struct Aged(u32);
+
+impl Aged {
+    /// Of an IPv4 header; none if its TTL is 0 or 1.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(header: &[u8; ip4::HEADER_LEN]) -> Option<Self> {
+        let (words, _) = header.as_chunks::<4>();
+        // The TTL comes out lowest; the checksum highest, its octets swapped, as a sum may have
+        // them.
+        let word = u32::from_le_bytes(words[TTL_WORD]);
+        if word & 0xFF <= 1 {
+            return None;
+        }
+        // One less in the first octet of a word is one more in that of the complemented sum, with
+        // the carry around the end. All ones are a zero, as no header's sum is.
+        let carry = if word >= 0xFFFE_0000 { ONE } else { 0 };
+        Some(Self(word.wrapping_sub(1).wrapping_add(ONE).wrapping_add(carry)))
+    }
+
+    /// Puts them into the header that they are of.
+    #[inline(always)]
+    pub fn write(self, header: &mut [u8; ip4::HEADER_LEN]) {
+        let (words, _) = header.as_chunks_mut::<4>();
+        words[TTL_WORD] = self.0.to_le_bytes();
+    }
+}
+
+/// The word of TTL, protocol and checksum.
+const TTL_WORD: usize = 2;
+/// One, in the upper half of a word.
+const ONE: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests {

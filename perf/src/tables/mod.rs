@@ -170,7 +170,7 @@ impl Draft {
                 Near::Peers => (addresses::peer(peer), HUB),
             };
             let template = site.template(peer, ends, link, near == Near::Peers);
-            self.add(Adjacency::Tunnel(Arc::new(template)))?;
+            self.add(Adjacency::Tunnel(Arc::new(template).into()))?;
         }
         Ok(())
     }

@@ -64,11 +64,6 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    #[inline(always)]
-    pub(super) fn is_checked(&self) -> bool {
-        matches!(self, Opened::Checked(_))
-    }
-
     /// Takes note of the AEAD's answer about a packet that was checked.
     #[inline(always)]
     pub(super) fn conclude(&mut self, genuine: bool) {

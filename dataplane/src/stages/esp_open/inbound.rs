@@ -4,14 +4,15 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aead::{Key, OpenJob};
+use aead::Key;
 
 use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::ip::IpFacts;
-use crate::packet::{Flags, Packet};
+use crate::packet::{Flags, Meta, Packet};
 use crate::replay::{ReplayError, ReplayWindow};
+use crate::stages::underlay::PLAIN_LEN;
 use crate::tables::InboundSa;
 use crate::tables::sa::Lifetime;
 
@@ -77,34 +78,31 @@ impl Inbound {
             || now >= self.end.tsc
     }
 
-    /// Fetches all that a packet needs of what the state leads to. The published SA that comes
-    /// last is nearly always this one.
+    /// Fetches all that a packet needs of what the state leads to.
     pub(super) fn fetch(&self) {
         dpdk::prefetch(&*self.counters);
         self.window.newest().into_iter().for_each(dpdk::prefetch);
         self.key.prefetch();
-        dpdk::prefetch(&self.sa.local);
-    }
-
-    /// The job of a packet that passed the first check with this number.
-    #[inline(always)]
-    pub(super) fn job<'a>(&'a self, packet: &'a mut Packet, sequence: u64) -> Option<OpenJob<'a>> {
-        super::job(packet, sequence, &self.key, (self.spi, self.esn))
     }
 
     /// Whether a packet came between the addresses of the SA, in UDP where that was agreed. Behind
     /// a NAT the source may change; once the packet is authentic, its SA follows (RFC 3948).
     #[inline(always)]
-    pub(super) fn is_met_by(&self, packet: &Packet) -> bool {
-        let udp = packet.meta.flags.has(Flags::UDP_ENCAPSULATED);
-        if udp != self.udp {
+    pub(super) fn is_met_by(&self, meta: &Meta, data: &[u8]) -> bool {
+        // Right behind a plain IPv4 header, and so not in UDP.
+        if meta.l4 == PLAIN_LEN && !self.udp {
+            return data.get(12..20) == Some(&self.ends);
+        }
+        self.is_met_by_any(meta, data)
+    }
+
+    #[inline(never)]
+    fn is_met_by_any(&self, meta: &Meta, data: &[u8]) -> bool {
+        if meta.flags.has(Flags::UDP_ENCAPSULATED) != self.udp {
             return false;
         }
-        match packet.mbuf.data().first_chunk::<20>() {
-            Some(ip) if ip[0] >> 4 == 4 && udp => ip[16..] == self.ends[4..],
-            Some(ip) if ip[0] >> 4 == 4 => ip[12..] == self.ends,
-            _ => has_ends_of(&self.sa, packet),
-        }
+        let Ok(facts) = IpFacts::parse(data, true) else { return false };
+        self.sa.local == facts.dst && (self.udp || self.sa.remote == facts.src)
     }
 
     /// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).
@@ -131,11 +129,4 @@ impl Inbound {
             _ => DropReason::ReplaySequence,
         }
     }
-}
-
-/// As [`Inbound::is_met_by`] of addresses, of any packet.
-#[inline(never)]
-fn has_ends_of(sa: &InboundSa, packet: &Packet) -> bool {
-    let facts = IpFacts::parse(packet.mbuf.data(), true);
-    facts.is_ok_and(|facts| sa.local == facts.dst && (sa.udp || sa.remote == facts.src))
 }

@@ -1,29 +1,12 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use wire::{MacAddr, ip4};
+use wire::{IpProto, ip4};
 
 use super::*;
-use crate::counters::traffic;
+use crate::stages::tests::spec;
 use crate::tables::encap::{DfPolicy, DscpPolicy, EncapSpec, EspSpec, GreSpec};
 use crate::tables::sa::SaMode;
-use crate::tables::{Interface, L2Rewrite, Role};
-
-fn link(vlan: Option<u16>) -> L2Rewrite {
-    let interface = Interface {
-        index: 1,
-        port: 1,
-        vlan,
-        role: Role::Underlay,
-        mac: MacAddr([2, 0, 0, 0, 0, 1]),
-        mtu: 1500,
-        addresses_v4: Vec::new(),
-        addresses_v6: Vec::new(),
-        tx_checksum: false,
-        policy: None,
-    };
-    L2Rewrite::new(&interface, MacAddr([2, 0, 0, 0, 0, 2]))
-}
 
 /// A plain template: GRE with or without a key, in clear or under ESP, or ESP alone.
 fn encap() -> impl Strategy<Value = Encap> {
@@ -47,35 +30,6 @@ fn encap() -> impl Strategy<Value = Encap> {
             )
         })
     })
-}
-
-fn spec(
-    (local, remote): (Ipv4Addr, Ipv4Addr),
-    gre: Option<GreSpec>,
-    esp: Option<EspSpec>,
-    vlan: Option<u16>,
-) -> EncapSpec {
-    let ends = (IpAddr::V4(local), IpAddr::V4(remote));
-    EncapSpec {
-        interface: 2,
-        link: link(vlan),
-        local: ends.0,
-        remote: ends.1,
-        inner: ends,
-        ttl: 64,
-        dscp: DscpPolicy::Copy,
-        df: DfPolicy::Copy,
-        esp,
-        gre,
-        mtu: None,
-        path_mtu: 1500,
-        fragment_after: false,
-        clamp_mss: false,
-        redirect: None,
-        lane: None,
-        peer: 0,
-        sent: traffic(1),
-    }
 }
 
 /// An IPv4 header, and what else there may be.
@@ -120,8 +74,8 @@ proptest! {
         prop_assert!(encap.plain);
         let inner = inner_of(&packet);
         let sealing = Sealing { sequence, iv };
-        let tail = if encap.esp != 0 { tail_len(&encap, &inner) } else { 0 };
-        let mut at_once = laid_out(&encap, &packet, tail);
+        let tail = if encap.esp != 0 { Tail::of(&encap, &inner) } else { Tail::default() };
+        let mut at_once = laid_out(&encap, &packet, tail.len);
         let mut one_by_one = at_once.clone();
 
         let fields = (id, protocol);
@@ -129,7 +83,8 @@ proptest! {
             0 => plain::<false>(&mut at_once, &encap, &inner, fields, sealing),
             _ => plain::<true>(&mut at_once, &encap, &inner, fields, sealing),
         };
-        prop_assert_eq!(written, at_once.len() >= 64);
+        let outer_len = at_once.len() - usize::from(encap.ip);
+        prop_assert_eq!(written, (at_once.len() >= 64).then_some(outer_len));
         encap.write_to(&mut one_by_one);
         if encap.gre != 0 {
             gre(&mut one_by_one, &encap, protocol, 0, inner.octets);
@@ -138,7 +93,7 @@ proptest! {
             esp(&mut one_by_one, &encap, sealing);
         }
         outer_ip(&mut one_by_one, &encap, &inner, (id, 0), false);
-        if written {
+        if written.is_some() {
             prop_assert_eq!(&at_once, &one_by_one);
         }
         let ip = usize::from(encap.ip);
@@ -179,13 +134,14 @@ fn trailers_are_those_of_the_wire_crate() {
     for len in 20..60 {
         let packet = vec![0x45; len];
         let inner = inner_of(&packet);
-        let tail = tail_len(&encap, &inner);
-        let mut data = laid_out(&encap, &packet, tail);
-        let start = data.len() - usize::from(tail);
-        trailer(&mut data, tail, &encap, &inner);
+        let tail = Tail::of(&encap, &inner);
+        let mut data = laid_out(&encap, &packet, tail.len);
+        let start = data.len() - usize::from(tail.len);
+        tail.write(&mut data, &encap, &inner);
         let plaintext = &data[usize::from(encap.gre)..data.len() - ICV];
         let found = esp::check_trailer(plaintext).unwrap();
-        assert_eq!((found.payload_len, found.next_header.0), (4 + len, 47));
+        assert_eq!(plaintext.len() - usize::from(found.len), 4 + len);
+        assert_eq!(found.next_header, IpProto::GRE);
         assert_eq!(plaintext.len() % 4, 0);
         assert_eq!(data[..start][usize::from(encap.len)..], packet);
     }

@@ -3,12 +3,11 @@ use std::sync::Arc;
 
 use dpdk::{Eal, Mempool, MempoolConfig};
 use proptest::prelude::*;
-use wire::checksum;
 
 use super::*;
 use crate::counters::{total, traffic};
-use crate::engine::message::Event;
-use crate::tables::{Interface, Interfaces};
+use crate::stages::tests::{context, ip, sa};
+use crate::tables::{InboundSa, Interface, Interfaces, SaTable};
 
 const HUB: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const SPOKE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -16,20 +15,24 @@ const KEY: u32 = 0x2a00_0001;
 
 /// A keyed tunnel and one without, both with the same peer.
 fn tables() -> Tables {
+    tables_protected(Protection::Clear)
+}
+
+fn tables_protected(protection: Protection) -> Tables {
     let tunnel = |interface, key, multipoint, ordered| Tunnel {
         interface,
         local: HUB.into(),
         key,
         multipoint,
         ordered,
-        protection: Protection::Clear,
+        protection,
         mss: interface * 100,
         redirect: None,
     };
     let peer = |tunnel, adjacency| Peer {
         tunnel,
         adjacency,
-        protection: Protection::Clear,
+        protection,
         received: traffic(1),
         sequence: Arc::default(),
     };
@@ -52,25 +55,6 @@ fn tables() -> Tables {
         tunnels: Arc::new(crate::tables::TunnelMap::new(tunnels, peers)),
         ..Tables::default()
     }
-}
-
-fn sealed(mut header: Vec<u8>) -> Vec<u8> {
-    header[10..12].fill(0);
-    let sum = checksum::of(&header[..20]);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    header
-}
-
-/// An IPv4 packet: mostly right, with anything wrong now and then.
-fn ip(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, tos: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(20 + payload.len()).unwrap();
-    let mut packet = vec![0x45, tos, 0, 0, 0, 1, 0, 0, 64, protocol, 0, 0];
-    packet[2..4].copy_from_slice(&len.to_be_bytes());
-    packet.extend(src.octets());
-    packet.extend(dst.octets());
-    packet = sealed(packet);
-    packet.extend(payload);
-    packet
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +113,23 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
+/// What the usual packet is.
+fn usual() -> Case {
+    Case {
+        outer_tos: 0,
+        inner_tos: 0x28,
+        src: u32::from_be_bytes([10, 1, 0, 9]),
+        dst: u32::from_be_bytes([10, 2, 0, 9]),
+        protocol: 17,
+        flags: 0x20,
+        key: KEY,
+        ether_type: 0x0800,
+        payload: 44,
+        padding: 3,
+        change: None,
+    }
+}
+
 /// The outer packet, as `classify` hands it on.
 fn packet(pool: &Mempool, case: &Case) -> Packet {
     let mut gre = vec![case.flags, 0];
@@ -154,10 +155,6 @@ fn packet(pool: &Mempool, case: &Case) -> Packet {
     packet.meta.outer_tos = case.outer_tos;
     packet.meta.flags.set(Flags::UNDERLAY);
     packet
-}
-
-fn context<'a>(tables: &'a Tables, events: &'a mut Vec<Event>) -> Context<'a> {
-    Context { tables, now: 0, ticks_per_second: 1, core: 0, spread: true, events }
 }
 
 proptest! {
@@ -200,19 +197,47 @@ proptest! {
 
 /// The shortcut, for the first packet that there ever was.
 fn plain_of_none_before(context: &Context<'_>, packet: &mut Packet) -> Option<usize> {
-    plain(context, &mut Known { last: None, by_sa: &mut Vec::new() }, packet)
+    plain(context, &mut Known::new(&mut Vec::new()), packet)
 }
 
-/// A guess at a peer holds if a look-up says the same; a number of other tables may be any.
-#[test]
-fn guesses_are_not_believed() {
-    let tables = tables();
-    let remote = IpAddr::V4(SPOKE).into();
-    for (key, number) in [(Some(KEY), Some(0)), (None, Some(1)), (Some(KEY + 1), None)] {
-        assert_eq!(tables.tunnels.number(HUB.into(), remote, key), number);
-        for guess in [0, 1, 2, NONE] {
-            let is_peer = tables.tunnels.is_peer(guess, HUB.into(), remote, key);
-            assert_eq!(is_peer, Some(guess) == number);
+proptest! {
+    /// What is known of the packets before makes no difference to what becomes of one, be they from
+    /// other SAs, of which one has another profile and one is gone, with other keys, or in clear.
+    #[test]
+    fn what_is_known_of_others_does_not_matter(
+        packets in proptest::collection::vec((0u32..4, 0u8..3, any::<bool>()), 1..20),
+    ) {
+        static POOL: std::sync::OnceLock<Mempool> = std::sync::OnceLock::new();
+        let pool = POOL.get_or_init(|| {
+            let config = MempoolConfig { mbufs: 63, cache: 0, ..MempoolConfig::default() };
+            Mempool::new(Eal::for_tests(), "gre_decap_known", config).unwrap()
+        });
+        let mut tables = tables_protected(Protection::Required { profile: 1 });
+        let sa = |slot, profile| Arc::new(InboundSa { slot, profile, ..sa(HUB, SPOKE) });
+        tables.sas = Arc::new(SaTable::new([sa(0, 1), sa(1, 1), sa(2, 2)], []));
+        let mut events = Vec::new();
+        let context = context(&tables, &mut events);
+        let mut by_sa = Vec::new();
+        let mut known = Known::new(&mut by_sa);
+        for (slot, key, clear) in packets {
+            let flags = if key == 0 { 0 } else { 0x20 };
+            let case = Case { flags, key: KEY - 1 + u32::from(key), ..usual() };
+            let arrive = || {
+                let mut packet = packet(pool, &case);
+                if !clear {
+                    assert!(packet.mbuf.adj(20));
+                    packet.meta.l4 = 0;
+                    packet.meta.layer = Layer::Gre;
+                    packet.meta.sa = slot;
+                    packet.meta.flags.set(Flags::PROTECTED);
+                }
+                packet
+            };
+            let (mut one, mut other) = (arrive(), arrive());
+            let decided = plain(&context, &mut known, &mut one);
+            prop_assert_eq!(decided, plain_of_none_before(&context, &mut other));
+            prop_assert_eq!(decided.is_some(), !clear && slot < 2 && key < 2);
+            prop_assert_eq!(format!("{:?}", one.meta), format!("{:?}", other.meta));
         }
     }
 }
@@ -222,19 +247,7 @@ fn guesses_are_not_believed() {
 fn the_usual_packet_takes_the_shortcut() {
     let config = MempoolConfig { mbufs: 63, cache: 0, ..MempoolConfig::default() };
     let pool = Mempool::new(Eal::for_tests(), "gre_decap_usual", config).unwrap();
-    let usual = Case {
-        outer_tos: 0,
-        inner_tos: 0x28,
-        src: u32::from_be_bytes([10, 1, 0, 9]),
-        dst: u32::from_be_bytes([10, 2, 0, 9]),
-        protocol: 17,
-        flags: 0x20,
-        key: KEY,
-        ether_type: 0x0800,
-        payload: 44,
-        padding: 3,
-        change: None,
-    };
+    let usual = usual();
     let tables = tables();
     let mut events = Vec::new();
     let context = context(&tables, &mut events);

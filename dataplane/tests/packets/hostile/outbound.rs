@@ -88,7 +88,7 @@ fn hostile_during_a_rekey_every_packet_is_sealed() {
     let esp = spec.esp.as_mut().unwrap();
     (esp.slot, esp.spi) = (9, new.spi);
     let tunnel = site.peers[0].1.adjacency as usize;
-    site.adjacencies[tunnel] = Adjacency::Tunnel(Arc::new(Encap::new(&spec)));
+    site.adjacencies[tunnel] = Adjacency::Tunnel(Arc::new(Encap::new(&spec)).into());
 
     let owner = |lab: &mut Lab, command| lab[1].command(StageKind::GreEncap, 2, command);
     let count = |lab: &mut Lab, sa: &crate::support::oracle::Sa| {

@@ -272,7 +272,7 @@ impl Site {
             self.add_sas(peer, &esp);
         }
         let encap = Encap::new(&self.encap_spec(peer));
-        let tunnel = self.adjacency(Adjacency::Tunnel(Arc::new(encap)));
+        let tunnel = self.adjacency(Adjacency::Tunnel(Arc::new(encap).into()));
         let to_peer = if self.link.gre.is_some() { tunnel } else { self.protect(peer, tunnel) };
         self.overlay_v4.push((prefix(&format!("10.{peer}.0.0"), 16), to_peer));
         self.overlay_v6.push((prefix6(&format!("fd00:{peer:x}::"), 32), to_peer));

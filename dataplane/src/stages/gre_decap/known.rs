@@ -1,0 +1,181 @@
+//! Whom packets are from: known by what the packets before were, or looked up.
+
+use wire::gre::{self, Protocol};
+use wire::ip4;
+
+use super::check_protection;
+use crate::addr::Addr;
+use crate::engine::stage::Context;
+use crate::packet::{Flags, Layer, NONE, Packet};
+use crate::tables::tunnel::{Remote, Tunnel};
+use crate::tables::{Peer, Tables};
+
+/// SAs that stay in the second-level cache beside what else an SA has there.
+const FEW: usize = 512;
+
+/// Whose the packets of an SA are that have this key, as [`Origin`] has it. They came as they must.
+#[derive(Clone, Copy)]
+pub(super) struct Sender {
+    key: u64,
+    /// The number of the peer.
+    peer: u32,
+}
+
+impl Sender {
+    /// Has a key that no packet has.
+    const UNKNOWN: Sender = Sender { key: u64::MAX, peer: NONE };
+}
+
+/// What earlier packets belonged to.
+pub(super) struct Known<'a, 'b> {
+    /// Where the packet before was from, of those that came as their peers must.
+    origin: Origin,
+    /// Whose that is.
+    found: Option<(&'a Tunnel, &'a Peer)>,
+    by_sa: &'b mut Vec<Sender>,
+}
+
+impl<'a, 'b> Known<'a, 'b> {
+    pub(super) fn new(by_sa: &'b mut Vec<Sender>) -> Self {
+        Known { origin: Origin::NOWHERE, found: None, by_sa }
+    }
+
+    /// Whether so few SAs and peers are known that to fetch what belongs to them costs more than it
+    /// saves: it stays in the second-level cache.
+    pub(super) fn is_small(&self, tables: &Tables) -> bool {
+        self.by_sa.len() <= FEW && tables.tunnels.is_small()
+    }
+
+    /// The peer that a packet is from, if it came as that peer's packets must.
+    #[inline(always)]
+    pub(super) fn find(
+        &mut self,
+        tables: &'a Tables,
+        packet: &Packet,
+        origin: Origin,
+    ) -> Option<(&'a Tunnel, &'a Peer)> {
+        if self.origin == origin {
+            return self.found;
+        }
+        match self.by_sa.get(origin.sa as usize) {
+            Some(sender) if origin.ends == 0 && sender.key == origin.key => {
+                self.found = tables.tunnels.peer(sender.peer);
+                self.origin = origin;
+                self.found
+            }
+            _ => self.find_other(tables, packet, origin),
+        }
+    }
+
+    #[inline(never)]
+    fn find_other(
+        &mut self,
+        tables: &'a Tables,
+        packet: &Packet,
+        origin: Origin,
+    ) -> Option<(&'a Tunnel, &'a Peer)> {
+        let (local, remote) = origin.ends(tables, packet)?;
+        let number = tables.tunnels.number(local, remote, origin.key())?;
+        let (tunnel, peer) = tables.tunnels.peer(number)?;
+        check_protection(tables, packet, peer.protection).ok()?;
+        (self.origin, self.found) = (origin, Some((tunnel, peer)));
+        if origin.ends == 0 {
+            let slot = origin.sa as usize;
+            if self.by_sa.len() <= slot {
+                self.by_sa.resize(slot + 1, Sender::UNKNOWN);
+            }
+            self.by_sa[slot] = Sender { key: origin.key, peer: number };
+        }
+        self.found
+    }
+
+    /// Fetches the peers of packets, then their counters.
+    pub(super) fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
+        let tunnels = &context.tables.tunnels;
+        for packet in packets {
+            let number = match packet.meta.layer {
+                Layer::Gre => self.by_sa.get(packet.meta.sa as usize).map(|sender| sender.peer),
+                _ if tunnels.is_small() => None,
+                _ => Origin::of(packet).and_then(|(origin, _)| {
+                    let (local, remote) = origin.ends(context.tables, packet)?;
+                    tunnels.likely(local, remote, origin.key())
+                }),
+            };
+            let Some(number) = number else { continue };
+            if step == 0 {
+                tunnels.prefetch(number);
+            } else if let Some((_, peer)) = tunnels.peer(number) {
+                dpdk::prefetch(&peer.received[context.core]);
+            }
+        }
+    }
+}
+
+/// What tells a packet's peer, and whether it came as it must, as the packet has it. Of two packets
+/// of one origin, in one burst, both are the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The addresses of the outer IPv4 header, as they are there. Zero behind ESP in transport
+    /// mode, whose SA tells.
+    ends: u64,
+    /// A key, and above it whether there is one.
+    key: u64,
+    /// The slot of the SA; [`NONE`] in clear.
+    sa: u32,
+}
+
+impl Origin {
+    /// Of no packet: each has addresses, or an SA.
+    const NOWHERE: Origin = Origin { ends: 0, key: 0, sa: NONE };
+    const HAS_KEY: u64 = 1 << 32;
+
+    /// Where the packet is from, and where its payload begins, if that is IPv4 behind a header with
+    /// no field but the key.
+    #[inline(always)]
+    pub(super) fn of(packet: &Packet) -> Option<(Self, usize)> {
+        let data = packet.mbuf.data();
+        let start = usize::from(packet.meta.l4);
+        let (ends, sa) = if packet.meta.layer == Layer::Gre {
+            (0, packet.meta.sa)
+        } else {
+            let outer = data.first_chunk::<{ ip4::HEADER_LEN }>()?;
+            if outer[0] != 0x45 {
+                return None;
+            }
+            let protected = packet.meta.flags.has(Flags::PROTECTED);
+            let sa = if protected { packet.meta.sa } else { NONE };
+            (u64::from_le_bytes(*outer.last_chunk()?), sa)
+        };
+        let [a, b, c, d, key @ ..]: [u8; 8] = *data.get(start..)?.first_chunk()?;
+        match u32::from_be_bytes([a, b, c, d]) {
+            IPV4_PLAIN => Some((Origin { ends, key: 0, sa }, start + gre::HEADER_LEN)),
+            IPV4_KEY => {
+                let key = Self::HAS_KEY | u64::from(u32::from_be_bytes(key));
+                Some((Origin { ends, key, sa }, start + gre::HEADER_LEN + 4))
+            }
+            _ => None,
+        }
+    }
+
+    fn key(self) -> Option<u32> {
+        let [_, _, _, has, key @ ..] = self.key.to_be_bytes();
+        (has != 0).then(|| u32::from_be_bytes(key))
+    }
+
+    /// Our address and the peer.
+    #[inline(always)]
+    fn ends(self, tables: &Tables, packet: &Packet) -> Option<(Addr, Remote)> {
+        if packet.meta.layer == Layer::Gre {
+            let sa = tables.sas.inbound(packet.meta.sa)?;
+            return Some((sa.local, sa.peer()));
+        }
+        let [a, b, c, d, local @ ..] = self.ends.to_le_bytes();
+        let address = |octets| Addr::v4(u32::from_be_bytes(octets));
+        Some((address(local), address([a, b, c, d]).into()))
+    }
+}
+
+/// Flags, version and protocol of IPv4 in GRE without any field.
+const IPV4_PLAIN: u32 = Protocol::IPV4.0 as u32;
+/// The same with a key.
+const IPV4_KEY: u32 = 0x2000_0000 | IPV4_PLAIN;
