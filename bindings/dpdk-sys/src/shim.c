@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #define AT(field, offset) \
 	static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " has moved")
@@ -105,10 +106,20 @@ void shim_pktmbuf_free(struct rte_mbuf *packet)
 	rte_pktmbuf_free(packet);
 }
 
-/* Whether it is one buffer, which nobody else refers to: its pool takes it back as it is. */
+/*
+ * Whether it is one buffer, which nobody else refers to: its pool takes it back as it is. Both
+ * counts lie side by side, and are looked at together.
+ */
 static bool is_alone(const struct rte_mbuf *packet)
 {
-	return packet->nb_segs == 1 && rte_mbuf_refcnt_read(packet) == 1 && RTE_MBUF_DIRECT(packet);
+	static const uint16_t one_each[] = {1, 1};
+
+	static_assert(offsetof(struct rte_mbuf, nb_segs) ==
+			      offsetof(struct rte_mbuf, refcnt) + sizeof(uint16_t),
+		      "rte_mbuf.nb_segs is not behind rte_mbuf.refcnt");
+	return memcmp((const char *)packet + offsetof(struct rte_mbuf, refcnt), one_each,
+		      sizeof(one_each)) == 0 &&
+	       RTE_MBUF_DIRECT(packet);
 }
 
 /*
