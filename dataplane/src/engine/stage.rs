@@ -112,19 +112,16 @@ impl Outputs {
         self.hand_on(burst);
     }
 
-    /// The same, for what is looked up in tables that do not fit a cache: see [`work_ahead`].
+    /// The same where `decide` puts down what becomes of all packets.
     #[inline]
-    pub fn sort_ahead<S, V: Into<Verdict>>(
+    pub fn sort_all(
         &mut self,
         burst: &mut Vec<Packet>,
-        state: &mut S,
-        fetch: (usize, impl FnMut(&S, usize, &[Packet])),
-        mut decide: impl FnMut(&mut S, &mut Packet) -> V,
+        decide: impl FnOnce(&mut [Packet], &mut [Verdict]),
     ) {
         self.verdicts.clear();
-        work_ahead(burst, state, fetch, |state, group| {
-            self.verdicts.extend(group.iter_mut().map(|packet| decide(state, packet).into()));
-        });
+        self.verdicts.resize(burst.len(), Verdict::UNDECIDED);
+        decide(burst, &mut self.verdicts);
         self.hand_on(burst);
     }
 
@@ -139,19 +136,19 @@ impl Outputs {
         usual: impl FnOnce(&mut S, &mut [Packet], &mut [Verdict]),
         mut other: impl FnMut(&mut S, &mut Packet) -> Result<usize, DropReason>,
     ) {
-        self.verdicts.clear();
-        self.verdicts.resize(burst.len(), Verdict::UNDECIDED);
-        usual(state, burst, &mut self.verdicts);
-        // Looked for without a branch for each, so that many are looked at once.
-        let undecided = |verdict: &Verdict| *verdict == Verdict::UNDECIDED;
-        if self.verdicts.iter().fold(false, |any, verdict| any | undecided(verdict)) {
-            for (packet, verdict) in burst.iter_mut().zip(&mut self.verdicts) {
+        self.sort_all(burst, |packets, verdicts| {
+            usual(state, packets, verdicts);
+            // Looked for without a branch for each, so that many are looked at once.
+            let undecided = |verdict: &Verdict| *verdict == Verdict::UNDECIDED;
+            if !verdicts.iter().fold(false, |any, verdict| any | undecided(verdict)) {
+                return;
+            }
+            for (packet, verdict) in packets.iter_mut().zip(verdicts) {
                 if undecided(verdict) {
                     *verdict = other(state, packet).into();
                 }
             }
-        }
-        self.hand_on(burst);
+        });
     }
 
     /// Puts a burst where its verdicts say.

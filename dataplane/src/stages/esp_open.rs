@@ -52,13 +52,7 @@ impl Stage for EspOpen {
         if !self.cipher.is_inline() {
             return self.deal(context, input, out);
         }
-        let mut state = (self, context);
-        out.sort_usual(
-            input,
-            &mut state,
-            |(this, context), packets, verdicts| this.open_burst(context, packets, verdicts),
-            |_, _| Err(DropReason::Unhandled),
-        );
+        out.sort_all(input, |packets, verdicts| self.open_burst(context, packets, verdicts));
     }
 
     fn polls(&self) -> bool {
@@ -179,27 +173,45 @@ impl EspOpen {
     ) {
         let mut numbers = [0; BATCH];
         let Verified { pending, genuine } = self.verify(context, packets, verdicts, &mut numbers);
-        let mut left = pending;
-        for (index, (packet, verdict)) in packets.iter_mut().zip(&mut *verdicts).enumerate() {
-            let bit = 1 << index;
-            if genuine & bit != 0
-                && let Some(usual) = self.accept_usual(context, packet, numbers[index % BATCH])
-            {
-                *verdict = usual;
-                left ^= bit;
+        let mut at = 0;
+        while at < packets.len() {
+            let (run, of_run) = (&mut packets[at..], &mut verdicts[at..]);
+            at += self.accept_run(context, run, of_run, &numbers[at..], genuine >> at);
+            let Some(packet) = packets.get_mut(at) else { break };
+            // In its turn: what comes behind it may push it out of the window.
+            if pending >> at & 1 != 0 {
+                let decided = if genuine >> at & 1 != 0 {
+                    self.accept(context, packet, numbers[at])
+                } else {
+                    Err(self.forged(packet))
+                };
+                verdicts[at] = decided.into();
             }
+            at += 1;
         }
-        while left != 0 {
-            let index = left.trailing_zeros() as usize;
-            let (packet, number) = (&mut packets[index], numbers[index]);
-            let decided = if genuine >> index & 1 != 0 {
-                self.accept(context, packet, number)
-            } else {
-                Err(self.forged(packet))
-            };
-            verdicts[index] = decided.into();
-            left &= left - 1;
+    }
+
+    /// Accepts packets as long as they are authentic, a bit each, and usual; says how many.
+    #[inline(never)]
+    fn accept_run(
+        &mut self,
+        context: &Context<'_>,
+        packets: &mut [Packet],
+        verdicts: &mut [Verdict],
+        numbers: &[u64],
+        mut genuine: u64,
+    ) -> usize {
+        let mut accepted = 0;
+        for ((packet, verdict), number) in packets.iter_mut().zip(verdicts).zip(numbers) {
+            if genuine & 1 == 0 {
+                break;
+            }
+            let Some(usual) = self.accept_usual(context, packet, *number) else { break };
+            *verdict = usual;
+            genuine >>= 1;
+            accepted += 1;
         }
+        accepted
     }
 
     /// Decides about those that the first check refuses, and decrypts the others; puts their

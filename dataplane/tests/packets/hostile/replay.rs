@@ -70,6 +70,17 @@ fn hostile_left_of_the_window_and_its_edges() {
     }
 }
 
+/// What comes first has its turn first, however many in order come behind it.
+#[test]
+fn hostile_the_left_edge_in_front_of_what_moves_it() {
+    for esn in [false, true] {
+        let mut target = Target::new(&link(esn, 64, 0));
+        assert_eq!(target.burst(&[1000]), 1);
+        let burst: Vec<u64> = [937, 1001, 938, 1002, 937].into_iter().chain(1003..1030).collect();
+        assert_eq!(target.burst(&burst), burst.len() - 1, "937 was seen, and is out of it");
+    }
+}
+
 #[test]
 fn hostile_sequence_0() {
     for esn in [false, true] {
