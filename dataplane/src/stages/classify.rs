@@ -143,7 +143,7 @@ fn from_host<const SPREAD: bool>(
     let (total_len, destination) = (ip.total_len(), ip.dst());
     let hash = if SPREAD { flow::of_plain(&ip) } else { None };
     settle(packet, arrival.interface, total_len, destination);
-    Some(stage::Verdict::output(overlay::<SPREAD>(packet, hash)))
+    Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
 /// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which the packet
@@ -260,7 +260,7 @@ fn ip(
     match interface.role {
         // Of link-layer broadcasts only what is one for IP, too (RFC 1812 section 5.3.4).
         Role::Overlay if link.to_group && !facts.is_group() => Err(DropReason::NotOurMac),
-        Role::Overlay => Ok(overlay::<true>(packet, None)),
+        Role::Overlay => Ok(overlay(packet, None, context.spread)),
         Role::Underlay if link.to_group => Err(DropReason::UnderlayTransit),
         Role::Underlay => underlay_packet(context, interface, packet, facts),
     }
@@ -290,8 +290,8 @@ fn is_neighbor_discovery(data: &[u8], facts: &IpFacts) -> bool {
 }
 
 #[inline(always)]
-fn overlay<const SPREAD: bool>(packet: &mut Packet, hash: Option<u32>) -> usize {
-    if SPREAD {
+fn overlay(packet: &mut Packet, hash: Option<u32>, spread: bool) -> usize {
+    if spread {
         let hash = packet.mbuf.rss_hash().or(hash);
         packet.meta.lane = hash.unwrap_or_else(|| packet.flow());
     }
@@ -344,7 +344,7 @@ fn transit(
     match policy.classify(&facts.flow_key(packet.mbuf.data()).reversed()) {
         Some((_, Action::Bypass)) => {
             packet.meta.flags.clear(Flags::UNDERLAY);
-            Ok(overlay::<true>(packet, None))
+            Ok(overlay(packet, None, context.spread))
         }
         Some((_, Action::Protect { .. })) => Err(DropReason::CleartextFromProtected),
         Some((_, Action::Discard)) => Err(DropReason::PolicyDiscard),

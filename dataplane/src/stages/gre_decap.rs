@@ -15,6 +15,7 @@ use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict, decide_each,
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
+use crate::tables::interface::Locals;
 use crate::tables::tunnel::{Protection, Remote, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
 
@@ -69,7 +70,13 @@ fn usual<'a>(
     packets: &mut [Packet],
     verdicts: &mut [Verdict],
 ) {
-    decide_each(packets, verdicts, |packet| plain(context, known, packet).map(Verdict::output));
+    let locals = context.tables.interfaces.underlay_locals();
+    // The same code each time, so that the usual one does what it needs and no more.
+    if context.spread {
+        decide_each(packets, verdicts, |packet| plain::<true>(context, locals, known, packet));
+    } else {
+        decide_each(packets, verdicts, |packet| plain::<false>(context, locals, known, packet));
+    }
 }
 
 /// Facts of the GRE header.
@@ -85,24 +92,24 @@ struct Header {
 /// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
 /// and whatever is wrong: [`decap`] decides, and of these it would do the same.
 #[inline(always)]
-fn plain<'a>(
+fn plain<'a, const SPREAD: bool>(
     context: &Context<'a>,
+    locals: Locals<'_>,
     known: &mut Known<'a, '_>,
     packet: &mut Packet,
-) -> Option<usize> {
+) -> Option<Verdict> {
     let tables = context.tables;
     let (origin, end) = Origin::of(packet)?;
     let (tunnel, peer) = known.find(tables, packet, origin)?;
     let data = packet.mbuf.data();
     let inner = plain::Packet::new(data.get(end..)?)?;
     let (src, dst) = (inner.src(), inner.dst());
-    let local = |bits| tables.interfaces.is_underlay_local(Addr::v4(bits));
     let ordinary = inner.verify_checksum()
         && is_plain_v4(src) & is_plain_v4(dst)
         && inner.protocol() != IpProto::GRE
         && is_unmarked(inner.traffic_class(), packet.meta.outer_tos)
-        && !local(src)
-        && !local(dst);
+        && !locals.contain(Addr::v4(src))
+        && !locals.contain(Addr::v4(dst));
     if !ordinary {
         return None;
     }
@@ -112,8 +119,8 @@ fn plain<'a>(
     packet.meta.ether_type = Protocol::IPV4.0;
     packet.meta.destination = dst;
     tunnelled(packet, tunnel, Some(peer));
-    arrived(context, packet, (tunnel, peer), octets);
-    Some(gre_decap::IP)
+    arrived(context, SPREAD, packet, (tunnel, peer), octets);
+    Some(Verdict::output(gre_decap::IP))
 }
 
 /// Whether the outer header says nothing about congestion that the inner one does not say.
@@ -136,13 +143,14 @@ fn tunnelled(packet: &mut Packet, tunnel: &Tunnel, peer: Option<&Peer>) {
 #[inline(always)]
 fn arrived(
     context: &Context<'_>,
+    spread: bool,
     packet: &mut Packet,
     (tunnel, peer): (&Tunnel, &Peer),
     octets: usize,
 ) {
     packet.meta.layer = Layer::Ip;
     packet.meta.mss = tunnel.mss;
-    if context.spread {
+    if spread {
         packet.meta.lane = packet.flow();
     }
     peer.received[context.core].count(octets);
@@ -301,7 +309,7 @@ fn inner(
     let outer_tos = packet.meta.outer_tos;
     ecn_from(&mut packet.mbuf, facts.traffic_class, outer_tos)?;
     packet.meta.destination = facts.dst.v4_bits();
-    arrived(context, packet, (tunnel, peer), octets);
+    arrived(context, context.spread, packet, (tunnel, peer), octets);
     Ok(gre_decap::IP)
 }
 

@@ -105,11 +105,31 @@ impl Interfaces {
         self.list.iter()
     }
 
-    /// Whether `address` is one of our underlay (NBMA) addresses, of which there are few. Of the
-    /// addresses that are not, most are told by one bit.
+    /// Whether `address` is one of our underlay (NBMA) addresses.
     #[inline(always)]
     pub fn is_underlay_local(&self, address: Addr) -> bool {
-        self.underlay_filter & filter_bit(address) != 0 && self.underlay_locals.contains(&address)
+        self.underlay_locals().contain(address)
+    }
+
+    /// Our underlay addresses, to look for many others among them.
+    #[inline(always)]
+    pub fn underlay_locals(&self) -> Locals<'_> {
+        Locals { filter: self.underlay_filter, list: &self.underlay_locals }
+    }
+}
+
+/// Addresses of our own, of which there are few.
+#[derive(Debug, Clone, Copy)]
+pub struct Locals<'a> {
+    filter: u64,
+    list: &'a [Addr],
+}
+
+impl Locals<'_> {
+    /// Whether `address` is one of them. Of those that are not, most are told by one bit.
+    #[inline(always)]
+    pub fn contain(self, address: Addr) -> bool {
+        self.filter & filter_bit(address) != 0 && self.list.contains(&address)
     }
 }
 

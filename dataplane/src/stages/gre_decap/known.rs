@@ -63,7 +63,7 @@ impl<'a, 'b> Known<'a, 'b> {
                 self.origin = origin;
                 self.found
             }
-            _ => self.find_other(tables, packet, origin),
+            _ => self.find_other(tables, packet),
         }
     }
 
@@ -72,8 +72,8 @@ impl<'a, 'b> Known<'a, 'b> {
         &mut self,
         tables: &'a Tables,
         packet: &Packet,
-        origin: Origin,
     ) -> Option<(&'a Tunnel, &'a Peer)> {
+        let (origin, _) = Origin::of(packet)?;
         let (local, remote) = origin.ends(tables, packet)?;
         let number = tables.tunnels.number(local, remote, origin.key())?;
         let (tunnel, peer) = tables.tunnels.peer(number)?;

@@ -174,7 +174,7 @@ proptest! {
         let decided = plain_of_none_before(&context(&ours, &mut Vec::new()), &mut short);
         if let Some(output) = decided {
             let by_long = decap(&context(&theirs, &mut Vec::new()), &mut long);
-            prop_assert_eq!(by_long, Ok(output));
+            prop_assert_eq!(Verdict::from(by_long), output);
         }
         // If it did not decide, both are as they were.
         prop_assert_eq!(short.mbuf.data(), long.mbuf.data());
@@ -196,8 +196,16 @@ proptest! {
 }
 
 /// The shortcut, for the first packet that there ever was.
-fn plain_of_none_before(context: &Context<'_>, packet: &mut Packet) -> Option<usize> {
-    plain(context, &mut Known::new(&mut Vec::new()), packet)
+fn plain_of_none_before(context: &Context<'_>, packet: &mut Packet) -> Option<Verdict> {
+    plain_of(context, &mut Known::new(&mut Vec::new()), packet)
+}
+
+fn plain_of<'a>(
+    context: &Context<'a>,
+    known: &mut Known<'a, '_>,
+    packet: &mut Packet,
+) -> Option<Verdict> {
+    plain::<true>(context, context.tables.interfaces.underlay_locals(), known, packet)
 }
 
 proptest! {
@@ -234,7 +242,7 @@ proptest! {
                 packet
             };
             let (mut one, mut other) = (arrive(), arrive());
-            let decided = plain(&context, &mut known, &mut one);
+            let decided = plain_of(&context, &mut known, &mut one);
             prop_assert_eq!(decided, plain_of_none_before(&context, &mut other));
             prop_assert_eq!(decided.is_some(), !clear && slot < 2 && key < 2);
             prop_assert_eq!(format!("{:?}", one.meta), format!("{:?}", other.meta));
@@ -252,7 +260,7 @@ fn the_usual_packet_takes_the_shortcut() {
     let mut events = Vec::new();
     let context = context(&tables, &mut events);
     let mut arrived = packet(&pool, &usual);
-    assert_eq!(plain_of_none_before(&context, &mut arrived), Some(gre_decap::IP));
+    assert_eq!(plain_of_none_before(&context, &mut arrived), Some(Verdict::output(gre_decap::IP)));
     assert_eq!(arrived.mbuf.len(), 64);
     assert_eq!((arrived.meta.interface, arrived.meta.in_peer, arrived.meta.mss), (5, 50, 500));
 }
