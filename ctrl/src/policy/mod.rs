@@ -284,15 +284,13 @@ impl Build<'_> {
 
     fn neighbors(&mut self) -> Neighbors {
         let known = self.known;
-        let mut table = Neighbors::default();
-        for (interface, address) in known.neighbors.keys() {
-            if let Some(link) = self.link(*interface, *address) {
-                let key = AdjacencyKey::NextHop(*interface, *address);
-                let index = self.set(key, Adjacency::Neighbor(link));
-                table.insert((*interface, (*address).into()), index);
-            }
-        }
-        table
+        let resolved = known.neighbors.keys().filter_map(|(interface, address)| {
+            let link = self.link(*interface, *address)?;
+            let key = AdjacencyKey::NextHop(*interface, *address);
+            let index = self.set(key, Adjacency::Neighbor(link));
+            Some(((*interface, (*address).into()), index))
+        });
+        resolved.collect()
     }
 
     fn counters(&mut self, tunnel: &str, path: Path) -> &mut PeerCounters {

@@ -99,9 +99,9 @@ impl Stage for Lookup {
         let usual = |_: &mut &mut Samples, packets: &mut [Packet], verdicts: &mut [Verdict]| {
             // The same code each time, so that the usual one does what it needs and no more.
             if around.spread {
-                usual::<true>(&around.tables.adjacencies, packets, found, verdicts);
+                usual::<true>(around.tables, packets, found, verdicts);
             } else {
-                usual::<false>(&around.tables.adjacencies, packets, found, verdicts);
+                usual::<false>(around.tables, packets, found, verdicts);
             }
         };
         out.sort_usual(input, &mut samples, usual, |samples, packet| {
@@ -147,15 +147,16 @@ const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
 /// 224.0.0.0: groups and broadcast are no smaller numbers.
 const FIRST_GROUP: u32 = 0xe000_0000;
 
-/// Decides about packets as nearly all are: IPv4, by a route that leads right into a tunnel or to a
-/// neighbour, with nothing to be done but that. About all others, [`route`] decides; of these it
+/// Decides about packets as nearly all are: IPv4, by a route that leads right into a tunnel, to a
+/// neighbour or to one on a connected subnet, with nothing to be done but that. About all others, [`route`] decides; of these it
 /// would say the same.
 fn usual<const SPREAD: bool>(
-    adjacencies: &[Adjacency],
+    tables: &Tables,
     packets: &mut [Packet],
     found: &[Found],
     verdicts: &mut [Verdict],
 ) {
+    let (adjacencies, neighbors) = (&tables.adjacencies[..], &*tables.neighbors);
     let mut found = found.iter();
     decide_each(packets, verdicts, |packet| {
         let found = *found.next()?;
@@ -169,7 +170,13 @@ fn usual<const SPREAD: bool>(
         let header = packet.mbuf.data().first_chunk()?;
         let aged = Aged::new(header)?;
         let is_tcp = plain::protocol(header) == IpProto::TCP;
-        match found_adjacency(adjacencies, found)? {
+        let mut adjacency = found_adjacency(adjacencies, found)?;
+        if let Adjacency::Connected { interface } = adjacency {
+            let neighbor = neighbors.find(*interface, Addr::v4(packet.meta.destination))?;
+            adjacency = adjacencies.get(neighbor as usize)?;
+            debug_assert!(matches!(adjacency, Adjacency::Neighbor(_)));
+        }
+        match adjacency {
             Adjacency::Tunnel(encap) => {
                 if is_tcp && may_be_syn(packet) {
                     return None;
@@ -210,15 +217,24 @@ fn route((context, samples): Around<'_, '_>, packet: &mut Packet) -> Result<usiz
     if flags.has(Flags::RESOLVED) {
         return send((context, samples), packet, packet.meta.adjacency);
     }
-    let facts = IpFacts::parse(packet.mbuf.data(), true)?;
-    if facts.is_group() {
+    let dst = destination(packet)?;
+    if dst.is_group() {
         return Ok(to_group(packet));
     }
     let fib = if flags.has(Flags::UNDERLAY) { &tables.underlay } else { &tables.overlay };
-    match fib.lookup(facts.dst) {
+    match fib.lookup(dst) {
         Some(adjacency) => send((context, samples), packet, adjacency),
         None => Ok(punt(packet, PuntReason::NoRoute)),
     }
+}
+
+/// Where an IP packet is to go.
+#[inline]
+fn destination(packet: &Packet) -> Result<Addr, DropReason> {
+    if packet.meta.ether_type == EtherType::IPV4.0 {
+        return Ok(Addr::v4(packet.meta.destination));
+    }
+    IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst)
 }
 
 fn is_ip(packet: &Packet) -> bool {
@@ -269,9 +285,8 @@ fn send(
                 packet.meta.adjacency = members[member];
             }
             Adjacency::Connected { interface } => {
-                let facts = IpFacts::parse(packet.mbuf.data(), true)?;
-                match tables.neighbors.get(&(*interface, facts.dst)) {
-                    Some(neighbor) => packet.meta.adjacency = *neighbor,
+                match tables.neighbors.find(*interface, destination(packet)?) {
+                    Some(neighbor) => packet.meta.adjacency = neighbor,
                     None => return Ok(punt(packet, PuntReason::Unresolved)),
                 }
             }

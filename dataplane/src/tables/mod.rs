@@ -10,6 +10,7 @@ pub mod fib;
 mod index;
 pub mod interface;
 pub mod multicast;
+mod neighbors;
 pub mod policy;
 pub mod sa;
 pub mod tunnel;
@@ -25,6 +26,7 @@ pub use encap::{Encap, EncapSpec};
 pub use fib::{Fib4, Fib6, Next};
 pub use interface::{Interface, Interfaces, Role};
 pub use multicast::{MulticastRule, Replica, ReplicationList};
+pub use neighbors::Neighbors;
 pub use policy::Policy;
 pub use sa::{InboundSa, OutboundSa, SaTable};
 pub use tunnel::{Peer, Protection, Tunnel, TunnelMap};
@@ -55,9 +57,6 @@ impl Fib {
         next.map(|next| next.0)
     }
 }
-
-/// Neighbours on connected subnets: (interface, address) to the index of their adjacency.
-pub type Neighbors = FastMap<(u16, Addr), u32>;
 
 /// One consistent snapshot of everything that the packet path looks up.
 #[derive(Debug, Default, Clone)]

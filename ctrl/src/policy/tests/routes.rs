@@ -235,6 +235,6 @@ fn interfaces_of_vlans() {
     assert_eq!((link.interface, link.len), (vlan, 18));
     assert_eq!(link.header[12..16], [0x81, 0x00, 0, 10]);
     assert_eq!(scene.tunnel("branch"), 3, "tunnels are counted after the ports");
-    let neighbor = scene.compiled.tables.neighbors[&(vlan, ip("10.1.10.254").into())];
+    let neighbor = scene.compiled.tables.neighbors.find(vlan, ip("10.1.10.254").into()).unwrap();
     assert!(matches!(scene.at(neighbor), Adjacency::Neighbor(link) if link.interface == vlan));
 }

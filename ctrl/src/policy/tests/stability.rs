@@ -46,7 +46,7 @@ fn an_index_that_is_not_in_use_drops() {
     let host = (LAN, ip("10.1.0.9"));
     scene.neighbors.insert(host, mac(9));
     scene.compile();
-    let index = scene.compiled.tables.neighbors[&(host.0, host.1.into())];
+    let index = scene.compiled.tables.neighbors.find(host.0, host.1.into()).unwrap();
     assert!(matches!(scene.at(index), Adjacency::Neighbor(_)));
     scene.neighbors.remove(&host);
     scene.compile();
@@ -67,7 +67,7 @@ fn indices_of_hosts_that_are_gone_are_used_again() {
         scene.neighbors.insert(host(n), mac(1));
         scene.neighbors.remove(&host(n - 1));
         scene.compile();
-        seen.push(scene.compiled.tables.neighbors[&(LAN, host(n).1.into())]);
+        seen.push(scene.compiled.tables.neighbors.find(LAN, host(n).1.into()).unwrap());
     }
     assert!(scene.compiled.tables.adjacencies.len() < 300);
     // Not at once: packets that carry one are on their way.

@@ -44,6 +44,7 @@ fn tables() -> Tables {
     Tables {
         overlay: Fib { v4, ..Fib::default() },
         adjacencies: Arc::new(adjacencies),
+        neighbors: Arc::new([((1, Addr::v4(0x0a0a_0009)), 0)].into_iter().collect()),
         ..Tables::default()
     }
 }
@@ -107,7 +108,7 @@ proptest! {
         let mut lookup = Lookup::default();
         lookup.look_up_v4(&tables, &usual);
         let decide = if spread { super::usual::<true> } else { super::usual::<false> };
-        decide(&tables.adjacencies, &mut usual, &lookup.found, &mut verdicts);
+        decide(&tables, &mut usual, &lookup.found, &mut verdicts);
 
         let mut any = arrive();
         if verdicts[0] != Verdict::UNDECIDED {
@@ -139,6 +140,7 @@ fn what_is_usual() {
         (4, Some(lookup::ENCAP)),
         (5, Some(lookup::FRAGMENT)),
         (6, None),
+        (10, Some(lookup::TX)),
         (11, None),
     ];
     for (number, output) in expected {
@@ -151,7 +153,7 @@ fn what_is_usual() {
         let mut verdicts = [Verdict::UNDECIDED];
         let mut lookup = Lookup::default();
         lookup.look_up_v4(&tables, &packets);
-        usual::<false>(&tables.adjacencies, &mut packets, &lookup.found, &mut verdicts);
+        usual::<false>(&tables, &mut packets, &lookup.found, &mut verdicts);
         let want = output.map_or(Verdict::UNDECIDED, Verdict::output);
         assert_eq!(verdicts[0], want, "adjacency {number}");
     }
