@@ -63,7 +63,7 @@ impl Stage for GreDecap {
     }
 }
 
-/// Decapsulates the usual packets, as [`plain`] knows them; [`decap`] has the others.
+/// Decapsulates the usual packets, as [`plain()`] knows them; [`decap`] has the others.
 fn usual<'a>(
     context: &Context<'a>,
     known: &mut Known<'a, '_>,
