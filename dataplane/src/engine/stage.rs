@@ -138,14 +138,11 @@ impl Outputs {
     ) {
         self.sort_all(burst, |packets, verdicts| {
             usual(state, packets, verdicts);
-            // Looked for without a branch for each, so that many are looked at once.
-            let undecided = |verdict: &Verdict| *verdict == Verdict::UNDECIDED;
-            if !verdicts.iter().fold(false, |any, verdict| any | undecided(verdict)) {
-                return;
-            }
-            for (packet, verdict) in packets.iter_mut().zip(verdicts) {
-                if undecided(verdict) {
-                    *verdict = other(state, packet).into();
+            if any_undecided(verdicts) {
+                for (packet, verdict) in packets.iter_mut().zip(verdicts) {
+                    if *verdict == Verdict::UNDECIDED {
+                        *verdict = other(state, packet).into();
+                    }
                 }
             }
         });
@@ -246,6 +243,13 @@ impl Outputs {
     pub(super) fn total(&self) -> usize {
         self.ports.iter().map(Vec::len).sum::<usize>() + self.dropped.len()
     }
+}
+
+/// Whether anything is left to be decided.
+#[inline]
+pub fn any_undecided(verdicts: &[Verdict]) -> bool {
+    // Without a branch for each, so that many are looked at at once.
+    verdicts.iter().fold(false, |any, verdict| any | (*verdict == Verdict::UNDECIDED))
 }
 
 /// Puts down what `decide` says of each packet.

@@ -15,7 +15,7 @@ use crate::addr::Addr;
 use crate::bucket::TokenBucket;
 use crate::drops::DropReason;
 use crate::engine::message::{Event, REDIRECT_HEAD_MAX, Redirect};
-use crate::engine::stage::{Context, Outputs, Stage, Verdict, decide_each};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict, any_undecided, decide_each};
 use crate::engine::topology::output::lookup;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
@@ -148,56 +148,87 @@ const SPECIAL: Flags = Flags::FRAME.or(Flags::RESOLVED).or(Flags::UNDERLAY);
 const FIRST_GROUP: u32 = 0xe000_0000;
 
 /// Decides about packets as nearly all are: IPv4, by a route that leads right into a tunnel, to a
-/// neighbour or to one on a connected subnet, with nothing to be done but that. About all others, [`route`] decides; of these it
-/// would say the same.
+/// neighbour or to one on a connected subnet, with nothing to be done but that. About all others,
+/// [`route`] decides; of these it would say the same.
 fn usual<const SPREAD: bool>(
     tables: &Tables,
     packets: &mut [Packet],
     found: &[Found],
     verdicts: &mut [Verdict],
 ) {
-    let (adjacencies, neighbors) = (&tables.adjacencies[..], &*tables.neighbors);
-    let mut found = found.iter();
+    let adjacencies = &tables.adjacencies[..];
+    let mut each = found.iter();
     decide_each(packets, verdicts, |packet| {
-        let found = *found.next()?;
-        if !is_routed_v4(packet, SPECIAL.or(Flags::ORIGINATED)) {
-            return None;
+        let found = *each.next()?;
+        along::<SPREAD>(packet, found, || found_adjacency(adjacencies, found))
+    });
+    if any_undecided(verdicts) {
+        connected(tables, packets, found, verdicts);
+    }
+}
+
+/// The same for what is left, if it goes to a neighbour on a connected subnet: in a loop of its
+/// own, so that the other one is spared.
+#[inline(never)]
+fn connected(tables: &Tables, packets: &mut [Packet], found: &[Found], verdicts: &mut [Verdict]) {
+    let adjacencies = &tables.adjacencies[..];
+    for ((packet, verdict), found) in packets.iter_mut().zip(verdicts).zip(found) {
+        if *verdict != Verdict::UNDECIDED {
+            continue;
         }
-        debug_assert_eq!(
-            IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
-            Ok(Addr::v4(packet.meta.destination)),
-        );
-        let header = packet.mbuf.data().first_chunk()?;
-        let aged = Aged::new(header)?;
-        let is_tcp = plain::protocol(header) == IpProto::TCP;
-        let mut adjacency = found_adjacency(adjacencies, found)?;
-        if let Adjacency::Connected { interface } = adjacency {
-            let neighbor = neighbors.find(*interface, Addr::v4(packet.meta.destination))?;
-            adjacency = adjacencies.get(neighbor as usize)?;
-            debug_assert!(matches!(adjacency, Adjacency::Neighbor(_)));
-        }
-        match adjacency {
-            Adjacency::Tunnel(encap) => {
-                if is_tcp && may_be_syn(packet) {
-                    return None;
-                }
-                aged.write(packet.mbuf.data_mut()?.first_chunk_mut()?);
-                if SPREAD {
-                    packet.meta.lane = lane(packet, encap);
-                }
-                Next(packet.meta.adjacency) = found.next()?;
-                Some(Verdict::output(into(packet, encap)))
-            }
-            Adjacency::Neighbor(l2) => {
-                let fits = packet.mbuf.len() <= usize::from(l2.mtu);
-                if !fits || packet.meta.mss != 0 && is_tcp && may_be_syn(packet) {
-                    return None;
-                }
-                hop(packet, l2, aged).then(|| Verdict::output(lookup::TX))
+        let destination = Addr::v4(packet.meta.destination);
+        let neighbor = || match found_adjacency(adjacencies, *found)? {
+            Adjacency::Connected { interface } => {
+                let index = tables.neighbors.find(*interface, destination)?;
+                adjacencies.get(index as usize)
             }
             _ => None,
+        };
+        if let Some(decided) = along::<false>(packet, *found, neighbor) {
+            *verdict = decided;
         }
-    });
+    }
+}
+
+/// Sends a packet along an adjacency, if it is IPv4, and nothing is to be done but that; `found` is
+/// its route.
+#[inline(always)]
+fn along<'a, const SPREAD: bool>(
+    packet: &mut Packet,
+    found: Found,
+    adjacency: impl FnOnce() -> Option<&'a Adjacency>,
+) -> Option<Verdict> {
+    if !is_routed_v4(packet, SPECIAL.or(Flags::ORIGINATED)) {
+        return None;
+    }
+    debug_assert_eq!(
+        IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
+        Ok(Addr::v4(packet.meta.destination)),
+    );
+    let header = packet.mbuf.data().first_chunk()?;
+    let aged = Aged::new(header)?;
+    let is_tcp = plain::protocol(header) == IpProto::TCP;
+    match adjacency()? {
+        Adjacency::Tunnel(encap) => {
+            if is_tcp && may_be_syn(packet) {
+                return None;
+            }
+            aged.write(packet.mbuf.data_mut()?.first_chunk_mut()?);
+            if SPREAD {
+                packet.meta.lane = lane(packet, encap);
+            }
+            Next(packet.meta.adjacency) = found.next()?;
+            Some(Verdict::output(into(packet, encap)))
+        }
+        Adjacency::Neighbor(l2) => {
+            let fits = packet.mbuf.len() <= usize::from(l2.mtu);
+            if !fits || packet.meta.mss != 0 && is_tcp && may_be_syn(packet) {
+                return None;
+            }
+            hop(packet, l2, aged).then(|| Verdict::output(lookup::TX))
+        }
+        _ => None,
+    }
 }
 
 /// What a packet is routed with.
