@@ -65,8 +65,10 @@ mod tests {
         ) {
             let address = |bits: u32| if v6 { Addr::v6(bits.into()) } else { Addr::v4(bits) };
             let all: BTreeMap<_, _> = neighbors;
-            let table: Neighbors =
-                all.iter().map(|((i, bits), adjacency)| ((*i, address(*bits)), *adjacency)).collect();
+            let entry = |((interface, bits), adjacency): (&(u16, u32), &u32)| {
+                ((*interface, address(*bits)), *adjacency)
+            };
+            let table: Neighbors = all.iter().map(entry).collect();
             for interface in 0..4 {
                 for bits in 0..50 {
                     let found = table.find(interface, address(bits));
