@@ -266,6 +266,21 @@ pub fn decide_each(
     }
 }
 
+/// [`work_ahead`] that puts down verdicts: `decide` gets each group with its own.
+#[inline]
+pub fn decide_ahead<S>(
+    packets: &mut [Packet],
+    verdicts: &mut [Verdict],
+    state: &mut S,
+    fetch: (usize, impl FnMut(&S, usize, &[Packet])),
+    mut decide: impl FnMut(&mut S, &mut [Packet], &mut [Verdict]),
+) {
+    let mut of_groups = verdicts.chunks_mut(AHEAD);
+    work_ahead(packets, state, fetch, |state, group| {
+        decide(state, group, of_groups.next().unwrap_or_default());
+    });
+}
+
 /// Works on a burst by groups of [`AHEAD`] packets, and has `fetch` ask for what they need ahead of
 /// their turn. That takes some steps where one thing leads to the next: each step may look at what
 /// the one before asked for, which has had the time of a group to come.

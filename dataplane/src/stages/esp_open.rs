@@ -23,7 +23,7 @@ use wire::esp::{self, EspTrailerError};
 
 use crate::drops::DropReason;
 use crate::engine::message::Event;
-use crate::engine::stage::{AHEAD, Context, Outputs, SaCommand, Stage, Verdict, work_ahead};
+use crate::engine::stage::{Context, Outputs, SaCommand, Stage, Verdict, decide_ahead};
 use crate::packet::{Flags, Meta, Packet};
 use crate::stages::cipher::{BATCH, Batch, Cipher, Op, Opened, Work};
 use crate::stages::rewrite::halves;
@@ -157,11 +157,12 @@ impl EspOpen {
                 self.open_batch(context, packets, verdicts);
             });
         }
-        let mut verdicts = verdicts.chunks_mut(AHEAD);
         let fetch = |(this, _): &(&mut Self, &mut _), step, group: &[_]| this.fetch(step, group);
-        work_ahead(packets, &mut (self, context), (FETCHES, fetch), |(this, context), group| {
-            this.open_batch(context, group, verdicts.next().unwrap_or_default());
-        });
+        let mut state = (self, context);
+        let open = |(this, context): &mut (&mut Self, &mut _), group: &mut _, verdicts: &mut _| {
+            this.open_batch(context, group, verdicts);
+        };
+        decide_ahead(packets, verdicts, &mut state, (FETCHES, fetch), open);
     }
 
     /// Decides about a batch: all that there is to do with each packet, while it is at hand.

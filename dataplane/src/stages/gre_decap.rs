@@ -11,7 +11,7 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{AHEAD, Context, Outputs, Stage, Verdict, decide_each, work_ahead};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict, decide_ahead, decide_each};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
@@ -50,13 +50,18 @@ impl Stage for GreDecap {
                 if known.is_small(context.tables) {
                     return usual(context, known, packets, verdicts);
                 }
-                let mut verdicts = verdicts.chunks_mut(AHEAD);
                 let fetch = |known: &&mut Known<'_, '_>, step, group: &[_]| {
                     known.fetch(context, step, group);
                 };
-                work_ahead(packets, &mut { known }, (2, fetch), |known, group| {
-                    usual(context, known, group, verdicts.next().unwrap_or_default());
-                });
+                decide_ahead(
+                    packets,
+                    verdicts,
+                    &mut { known },
+                    (2, fetch),
+                    |known, group, verdicts| {
+                        usual(context, known, group, verdicts);
+                    },
+                );
             },
             |_, packet| decap(context, packet),
         );

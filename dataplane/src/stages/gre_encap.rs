@@ -11,7 +11,7 @@ use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{
-    AHEAD, Context, Outputs, SaCommand, Stage, Verdict, decide_each, work_ahead,
+    Context, Outputs, SaCommand, Stage, Verdict, decide_ahead, decide_each,
 };
 use crate::engine::topology::output::gre_encap;
 use crate::packet::{Flags, Layer, NONE, Packet};
@@ -298,10 +298,11 @@ impl Stage for GreEncap {
                 let fetch = |(this, context): &(&mut Self, &_), step, group: &[_]| {
                     this.fetch(context, step, group);
                 };
-                let mut verdicts = verdicts.chunks_mut(AHEAD);
-                work_ahead(packets, &mut state, (FETCHES, fetch), |(this, context), group| {
-                    this.usual(context, group, verdicts.next().unwrap_or_default());
-                });
+                let usual =
+                    |(this, context): &mut (&mut Self, &_), group: &mut _, verdicts: &mut _| {
+                        this.usual(context, group, verdicts);
+                    };
+                decide_ahead(packets, verdicts, &mut state, (FETCHES, fetch), usual);
             },
             |(this, context), packet| this.any(context, packet),
         );

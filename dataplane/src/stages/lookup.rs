@@ -8,7 +8,7 @@
 
 use dpdk::Mbuf;
 use wire::eth::EtherType;
-use wire::plain::{self, Aged};
+use wire::plain::Aged;
 use wire::{IpProto, tcp};
 
 use crate::addr::Addr;
@@ -205,12 +205,10 @@ fn along<'a, const SPREAD: bool>(
         IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
         Ok(Addr::v4(packet.meta.destination)),
     );
-    let header = packet.mbuf.data().first_chunk()?;
-    let aged = Aged::new(header)?;
-    let is_tcp = plain::protocol(header) == IpProto::TCP;
+    let aged = Aged::new(packet.mbuf.data().first_chunk()?)?;
     match adjacency()? {
         Adjacency::Tunnel(encap) => {
-            if is_tcp && may_be_syn(packet) {
+            if may_be_syn(packet) {
                 return None;
             }
             aged.write(packet.mbuf.data_mut()?.first_chunk_mut()?);
@@ -222,7 +220,7 @@ fn along<'a, const SPREAD: bool>(
         }
         Adjacency::Neighbor(l2) => {
             let fits = packet.mbuf.len() <= usize::from(l2.mtu);
-            if !fits || packet.meta.mss != 0 && is_tcp && may_be_syn(packet) {
+            if !fits || packet.meta.mss != 0 && may_be_syn(packet) {
                 return None;
             }
             hop(packet, l2, aged).then(|| Verdict::output(lookup::TX))
@@ -387,14 +385,13 @@ fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason>
     Ok(lookup::TX)
 }
 
-/// Whether a packet can be a TCP SYN, as whatever is not IPv4 can. Fields are looked at where they
-/// usually are: of what has options or is a fragment it only matters that no SYN is overlooked.
+/// Whether an IPv4 packet can be a TCP SYN. Fields are looked at where they usually are: of what
+/// has options or is a fragment it only matters that no SYN is overlooked.
 #[inline(always)]
 fn may_be_syn(packet: &Packet) -> bool {
     let data = packet.mbuf.data();
-    packet.meta.ether_type != EtherType::IPV4.0
-        || data.get(9) == Some(&IpProto::TCP.0)
-            && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
+    data.get(9) == Some(&IpProto::TCP.0)
+        && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
 }
 
 /// Lowers the MSS option of a TCP SYN to what the tunnels on its way carry in one piece: the one

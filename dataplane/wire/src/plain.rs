@@ -115,13 +115,6 @@ pub fn decrement_ttl(header: &mut [u8; ip4::HEADER_LEN]) -> bool {
     true
 }
 
-/// The protocol that an IPv4 header names.
-#[inline(always)]
-#[must_use]
-pub fn protocol(header: &[u8; ip4::HEADER_LEN]) -> IpProto {
-    IpProto(header[9])
-}
-
 /// TTL, protocol and checksum as they are behind the next hop.
 #[derive(Clone, Copy)]
 pub struct Aged(u32);
