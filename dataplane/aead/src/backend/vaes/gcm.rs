@@ -32,6 +32,8 @@ const BLOCK: usize = 16;
 
 /// Position 0 has counter 1; the last of the longest text does not wrap it.
 const _: () = assert!(BUFFER_LEN_MAX.div_ceil(BLOCK) < u32::MAX as usize);
+/// Longest text whose counters fit one octet.
+const NARROW_LEN_MAX: usize = (u8::MAX as usize - 1) * BLOCK;
 
 /// What is of one packet.
 pub(crate) struct Packet<'a> {
@@ -90,7 +92,7 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize, const N: usize> Kernel<V>
             done += 1;
             // Before the text is written: a load waits for a masked store that spans its place.
             let icv = V::low(token, packet.icv);
-            let tag = Run::<V, ROUNDS>::new(token, &packet).short::<J, N>(packet.text);
+            let tag = Run::<V, ROUNDS, false>::new(token, &packet).short::<J, N>(packet.text);
             if J::SEAL {
                 tag.store_low(packet.icv);
             }
@@ -127,7 +129,11 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS
             let Some(packet) = job.packet() else { break };
             done += 1;
             let icv = V::low(token, packet.icv);
-            let tag = Run::<V, ROUNDS>::new(token, &packet).long::<J>(packet.text);
+            let tag = if text_len <= NARROW_LEN_MAX {
+                Run::<V, ROUNDS, false>::new(token, &packet).long::<J>(packet.text)
+            } else {
+                Run::<V, ROUNDS, true>::new(token, &packet).long::<J>(packet.text)
+            };
             if J::SEAL {
                 tag.store_low(packet.icv);
             }
@@ -147,24 +153,25 @@ fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize>
     if rounds == ROUNDS { job.text_len() } else { None }
 }
 
-/// A packet that is under way.
-struct Run<'a, V: Vector, const ROUNDS: usize> {
+/// A packet that is under way, `WIDE` if its counters do not fit one octet.
+struct Run<'a, V: Vector, const ROUNDS: usize, const WIDE: bool> {
     token: V::Token,
     key: &'a Schedule,
     nonce: &'a Block,
     aad: &'a Block,
     lengths: V,
-    /// The counter blocks of the next vector, but for the order of octets of the counter.
+    /// The counter blocks of the next vector; if `WIDE`, each with its counter's least significant
+    /// octet first, so that sums carry.
     counters: V,
     /// What encrypts GHASH to the tag: lane 0 is J0, encrypted.
     tag_mask: V,
 }
 
-impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
+impl<'a, V: Vector, const ROUNDS: usize, const WIDE: bool> Run<'a, V, ROUNDS, WIDE> {
     #[inline(always)]
     fn new(token: V::Token, packet: &Packet<'a>) -> Self {
         let bits = |octets: usize| 8 * octets as u64;
-        let first = V::blocks(token, &COUNTERS_SWAPPED.0);
+        let first = if WIDE { &COUNTERS_SWAPPED } else { &COUNTERS };
         let zero = V::zero(token);
         Self {
             token,
@@ -173,7 +180,7 @@ impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
             aad: packet.aad,
             // The block of lengths, its octets reversed.
             lengths: V::pair(token, bits(packet.text.len()), bits(packet.aad_len)),
-            counters: V::broadcast(token, packet.nonce).xor(first),
+            counters: V::broadcast(token, packet.nonce).xor(V::blocks(token, &first.0)),
             tag_mask: zero,
         }
     }
@@ -222,7 +229,7 @@ impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
         pending: [V; M],
     ) -> [V; N] {
         let state: [V; N] = if FIRST { self.first_counters() } else { self.next_counters() };
-        let (state, hash) = self.rounds(state, pending);
+        let (state, hash) = self.rounds::<N, M, LAST>(state, pending);
         let input = read::<V, N, FIRST, LAST>(self.token, text);
         let key = V::broadcast(self.token, self.key.round_key(ROUNDS));
         let mut output = input;
@@ -270,7 +277,8 @@ impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
         let key = V::broadcast(self.token, self.key.round_key(0));
         let mut state = [key; N];
         for state in &mut state {
-            *state = self.counters.reverse_last_word().xor(key);
+            let counters = if WIDE { self.counters.reverse_last_word() } else { self.counters };
+            *state = counters.xor(key);
             self.skip(1);
         }
         state
@@ -278,12 +286,16 @@ impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
 
     #[inline(always)]
     fn skip(&mut self, vectors: usize) {
-        self.counters = self.counters.add_to_last_word((vectors * V::LANES) as u64);
+        let blocks = (vectors * V::LANES) as u64;
+        let addend = if WIDE { blocks } else { blocks << 24 };
+        self.counters = self.counters.add_to_last_word(addend);
     }
 
-    /// All rounds of AES but the last, and meanwhile GHASH of a full group, if there is one.
+    /// All rounds of AES but the last, and meanwhile GHASH of a full group, if there is one. In
+    /// front of another full one, the sum in each lane is to be added to the same lane of its first
+    /// vector; in front of the `LAST`, which may have fewer lanes, all is summed up in lane 0.
     #[inline(always)]
-    fn rounds<const N: usize, const M: usize>(
+    fn rounds<const N: usize, const M: usize, const LAST: bool>(
         &self,
         mut state: [V; N],
         pending: [V; M],
@@ -298,9 +310,15 @@ impl<'a, V: Vector, const ROUNDS: usize> Run<'a, V, ROUNDS> {
             }
             if round <= M {
                 let powers = self.key.powers((M + 1 - round) * V::LANES);
-                product.add(pending[round - 1], V::blocks(self.token, powers));
+                let powers = if LAST {
+                    V::blocks(self.token, powers)
+                } else {
+                    V::broadcast(self.token, &powers[0])
+                };
+                product.add(pending[round - 1], powers);
             } else if M > 0 && round == M + 1 {
-                hash = product.reduce(self.token).sum_lanes();
+                let sum = product.reduce(self.token);
+                hash = if LAST { sum.sum_lanes() } else { sum };
             }
         }
         (state, hash)
