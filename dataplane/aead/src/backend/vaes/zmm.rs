@@ -32,7 +32,7 @@ fn mask<const SKIP: usize>(_: Avx512, len: usize) -> __mmask64 {
 #[inline(always)]
 pub(super) fn prefetch(line: &[Block; 4]) {
     // SAFETY: a hint, of SSE, which each x86-64 has.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
 }
 
 impl Vector for Zmm {
