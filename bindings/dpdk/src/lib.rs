@@ -32,6 +32,6 @@ pub use mempool::{Mempool, MempoolConfig, RX_HEADROOM};
 pub use port::{
     Granted, Link, Port, PortConfig, PortInfo, PortStats, Queues, RxOffloads, TxOffloads,
 };
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_whole};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{RingReceiver, RingSender, mbuf_ring};

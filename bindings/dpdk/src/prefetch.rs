@@ -6,6 +6,14 @@ pub fn prefetch<T>(value: &T) {
     address(std::ptr::from_ref(value).cast());
 }
 
+/// The same of all lines of `value`, which begins a line.
+#[inline(always)]
+pub fn prefetch_whole<T>(value: &T) {
+    const LINE: usize = 64;
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    (0..size_of::<T>()).step_by(LINE).for_each(|at| address(start.wrapping_add(at)));
+}
+
 /// The same of any address.
 #[inline(always)]
 pub(crate) fn address(address: *const u8) {
