@@ -55,6 +55,16 @@ impl Packet {
     }
 }
 
+/// The port that all packets of a burst have, by [`Meta::port`]; none if they differ, or there are
+/// none.
+#[inline]
+pub fn port_of_all(packets: &[Packet]) -> Option<u16> {
+    let first = packets.first()?.meta.port;
+    // Without a branch for each.
+    let unlike = packets.iter().fold(0, |unlike, packet| unlike | (packet.meta.port ^ first));
+    (unlike == 0).then_some(first)
+}
+
 /// Which header the first octet of the buffer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layer {

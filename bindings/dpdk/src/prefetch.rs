@@ -1,4 +1,9 @@
 //! Hints to the processor about what will be read soon.
+//!
+//! They come for whole groups of packets, some lines each: more than the first-level cache can wait
+//! for, where each miss holds one of a dozen or two buffers until its line is there. So lines are
+//! asked for as far as the second level only, whose latency a core hides by itself. With 10 000
+//! SAs on Zen 4, that halves what a packet costs (`perf/results`).
 
 /// Asks the processor to fetch the cache line in which `value` begins.
 #[inline(always)]

@@ -19,7 +19,7 @@ use crate::drops::DropReason;
 use crate::engine::stage::{self, Context, Outputs, Stage};
 use crate::engine::topology::output::classify;
 use crate::ip::{IpFacts, check_v4, is_plain_v4};
-use crate::packet::{Flags, Layer, Packet, PuntReason};
+use crate::packet::{Flags, Layer, Packet, PuntReason, port_of_all};
 use crate::stages::underlay::{self, Verdict};
 use crate::tables::policy::Action;
 use crate::tables::sa::FEW_SAS;
@@ -56,6 +56,9 @@ impl Stage for Classify {
 fn sort<const SPREAD: bool>(context: &Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
     let tables = context.tables;
     let usual = |(): &mut (), packets: &mut [Packet], mut verdicts: &mut [stage::Verdict]| {
+        if port_of_all(packets).is_some() {
+            return arrived::<SPREAD>(tables, packets, verdicts);
+        }
         for run in packets.chunk_by_mut(|a, b| a.meta.port == b.meta.port) {
             let (of_run, rest) = verdicts.split_at_mut(run.len());
             verdicts = rest;

@@ -271,7 +271,8 @@ impl EspOpen {
     fn fetch(&self, step: usize, packets: &[Packet]) {
         for packet in packets {
             if step == 0 {
-                self.inbound.get(packet.meta.sa as usize).into_iter().for_each(dpdk::prefetch_whole);
+                let state = self.inbound.get(packet.meta.sa as usize);
+                state.into_iter().for_each(dpdk::prefetch_whole);
             } else if let Some(state) = self.state(packet.meta.sa) {
                 state.fetch();
             }

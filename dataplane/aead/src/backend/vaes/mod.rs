@@ -26,10 +26,15 @@
 //! - keys prefetched here, by the job or some jobs ahead: nothing with 1000 keys, which the second
 //!   level cache holds, and next to nothing with 10 000, where the bandwidth of the third counts.
 //!   A stage that fetches all that a burst needs of its SAs has [`Key::prefetch`] for their keys;
-//! - on Zen 4, whose window is shorter: two packets in lockstep, GHASH of the two before amid their
-//!   rounds, jobs of one shape gathered from the whole burst: 50 to open and 52 to seal 80 octets,
-//!   where this takes 44 and 47 (jobs built before the clock counts); four: 55. The same mix of
-//!   instructions without any dependence takes 32 there;
+//! - on Zen 4, whose schedulers hold fewer instructions: two packets in lockstep, GHASH of the two
+//!   before amid their rounds, the order pinned by empty `asm!`, without which compilers undo
+//!   it: 44 to seal and 44 to open 80 octets, where this takes 50 and 46 (jobs built before the
+//!   clock counts); four in lockstep: 44 and 46. All that a packet needs, without any dependence,
+//!   takes 36, and a product of GHASH as much of the two units of AES as a round. Six cycles of a
+//!   hundred and fifty were not worth another kernel;
+//! - long packets by groups of eight vectors, on Zen 4: 398 and 386 at 1424 octets instead of 397
+//!   and 388, and dearer below 1000. All that 512 octets need, without any dependence, takes 175
+//!   core cycles, and so they do here;
 //! - each lane another packet: as fast with one key and equal lengths only, and round keys would
 //!   have to be put together lane by lane.
 

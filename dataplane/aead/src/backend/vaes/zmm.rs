@@ -28,7 +28,8 @@ fn mask<const SKIP: usize>(_: Avx512, len: usize) -> __mmask64 {
     up_to_end & (!0 << SKIP)
 }
 
-/// Asks the CPU to fetch a cache line.
+/// Asks the CPU to fetch a cache line as far as the second level: all lines of a burst's keys are
+/// more than the first can wait for.
 #[inline(always)]
 pub(super) fn prefetch(line: &[Block; 4]) {
     // SAFETY: a hint, of SSE, which each x86-64 has.
