@@ -77,15 +77,30 @@ fn arrived<const SPREAD: bool>(
     let Some(first) = packets.first() else { return };
     let Some(interface) = tables.interfaces.find(first.meta.port, None) else { return };
     let arrival = Arrival { interface, mac: mac_bits(interface.mac.octets()) };
-    let mut ours = None;
     match interface.role {
         Role::Overlay => {
             stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet))
         }
-        Role::Underlay => stage::decide_each(packets, verdicts, |packet| {
-            from_peer::<SPREAD>(tables, arrival, &mut ours, packet)
-        }),
+        // Most underlays carry one of the two.
+        Role::Underlay if is_gre(first) => {
+            from_peers::<SPREAD, true>(tables, arrival, packets, verdicts);
+            if stage::any_undecided(verdicts) {
+                from_peers::<SPREAD, false>(tables, arrival, packets, verdicts);
+            }
+        }
+        Role::Underlay => {
+            from_peers::<SPREAD, false>(tables, arrival, packets, verdicts);
+            if stage::any_undecided(verdicts) {
+                from_peers::<SPREAD, true>(tables, arrival, packets, verdicts);
+            }
+        }
     }
+}
+
+/// Whether a frame is GRE in a plain IPv4 packet, most likely.
+fn is_gre(packet: &Packet) -> bool {
+    const PROTOCOL: usize = eth::HEADER_LEN + 9;
+    packet.mbuf.data().get(PROTOCOL) == Some(&IpProto::GRE.0)
 }
 
 /// Fetches where the SAs of packets are found, if they are ESP in plain IPv4.
@@ -119,8 +134,8 @@ fn leading_mac(octets: u64) -> u64 {
 }
 
 /// The packet in a frame as nearly all are: in one piece, untagged, to the port's own MAC address,
-/// with an IPv4 packet without options between two ordinary addresses. About all others, and
-/// whatever is wrong, [`frame`] decides; of these it would say the same.
+/// with an IPv4 packet without options from an ordinary address. About all others, and whatever is
+/// wrong, [`frame`] decides; of these, if they are to an ordinary address, it would say the same.
 #[inline(always)]
 fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'a>> {
     const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
@@ -133,7 +148,7 @@ fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'
     }
     let ip = plain::Packet::new(&data[eth::HEADER_LEN..])?;
     let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good || ip.verify_checksum();
-    (checksum_good && is_plain_v4(ip.src()) & is_plain_v4(ip.dst())).then_some(ip)
+    (checksum_good && is_plain_v4(ip.src())).then_some(ip)
 }
 
 /// Decides about a plain packet of a host.
@@ -142,33 +157,62 @@ fn from_host<const SPREAD: bool>(
     arrival: Arrival<'_>,
     packet: &mut Packet,
 ) -> Option<stage::Verdict> {
-    let ip = plain(arrival, packet)?;
+    let ip = plain(arrival, packet).filter(|ip| is_plain_v4(ip.dst()))?;
     let (total_len, destination) = (ip.total_len(), ip.dst());
     let hash = if SPREAD { flow::of_plain(&ip) } else { None };
     settle(packet, arrival.interface, total_len, destination);
     Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
+/// Decides about the plain packets of tunnel peers that are GRE or, unless `GRE`, ESP; each in a
+/// loop that needs few registers.
+#[inline(never)]
+fn from_peers<const SPREAD: bool, const GRE: bool>(
+    tables: &Tables,
+    arrival: Arrival<'_>,
+    packets: &mut [Packet],
+    verdicts: &mut [stage::Verdict],
+) {
+    let mut ours = NOBODYS;
+    for (packet, verdict) in packets.iter_mut().zip(verdicts) {
+        if *verdict == stage::Verdict::UNDECIDED
+            && let Some(decided) = from_peer::<SPREAD, GRE>(tables, arrival, &mut ours, packet)
+        {
+            *verdict = decided;
+        }
+    }
+}
+
+/// No IPv4 address is this.
+const NOBODYS: u64 = u64::MAX;
+
 /// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which the packet
 /// before was for.
 #[inline(always)]
-fn from_peer<const SPREAD: bool>(
+fn from_peer<const SPREAD: bool, const GRE: bool>(
     tables: &Tables,
     arrival: Arrival<'_>,
-    ours: &mut Option<u32>,
+    ours: &mut u64,
     packet: &mut Packet,
 ) -> Option<stage::Verdict> {
     let ip = plain(arrival, packet)?;
+    let protocol = if GRE { IpProto::GRE } else { IpProto::ESP };
+    if ip.protocol() != protocol || ip.is_fragment() {
+        return None;
+    }
     let (total_len, destination) = (ip.total_len(), ip.dst());
-    let underlay = underlay::Plain::of(&ip)?;
-    if *ours != Some(destination) {
-        if !tables.interfaces.is_underlay_local(Addr::v4(destination)) {
+    let underlay = underlay::Plain::of(&ip);
+    if *ours != u64::from(destination) {
+        let is_local = tables.interfaces.is_underlay_local(Addr::v4(destination));
+        if !is_local || !is_plain_v4(destination) {
             return None;
         }
-        *ours = Some(destination);
+        *ours = destination.into();
     }
     settle(packet, arrival.interface, total_len, destination);
-    Some(underlay.dispatch::<SPREAD>(tables, packet).map(output_of).into())
+    let verdict =
+        if GRE { Ok(underlay.gre::<SPREAD>(packet)) } else { underlay.esp(tables, packet) };
+    Some(verdict.map(output_of).into())
 }
 
 /// Off with the link-layer header, and with what Ethernet padded behind the packet. It fits, as

@@ -23,52 +23,52 @@ pub(super) enum Verdict {
     Punt,
 }
 
-/// A whole ESP or GRE packet with a plain header: what [`dispatch`] needs of it.
+/// A whole packet with a plain header, to one of our addresses: what [`dispatch`] needs of it.
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
     src: u32,
     dst: u32,
     /// Of the payload.
     octets: u16,
-    spi: Option<u32>,
+    /// The first four octets of the payload.
+    upper: u32,
     traffic_class: u8,
 }
 
 impl Plain {
-    /// None for whatever else it may be. The packet is to one of our addresses, by another account.
     #[inline(always)]
-    pub(super) fn of(ip: &plain::Packet<'_>) -> Option<Self> {
-        let spi = match ip.protocol() {
-            IpProto::ESP => Some(ip.upper()),
-            IpProto::GRE => None,
-            _ => return None,
-        };
-        (!ip.is_fragment()).then(|| Plain {
+    pub(super) fn of(ip: &plain::Packet<'_>) -> Self {
+        Plain {
             src: ip.src(),
             dst: ip.dst(),
             octets: ip.total_len() - PLAIN_LEN,
-            spi,
+            upper: ip.upper(),
             traffic_class: ip.traffic_class(),
-        })
+        }
     }
 
-    /// As [`dispatch`] does.
+    /// As [`dispatch`] does with ESP.
     #[inline(always)]
-    pub(super) fn dispatch<const SPREAD: bool>(
-        self,
-        tables: &Tables,
-        packet: &mut Packet,
-    ) -> Result<Verdict, DropReason> {
-        packet.meta.flags.set(Flags::UNDERLAY);
-        packet.meta.outer_tos = self.traffic_class;
-        packet.meta.l4 = PLAIN_LEN;
-        if let Some(spi) = self.spi {
-            return esp(tables, packet, spi, self.octets.into());
-        }
+    pub(super) fn esp(self, tables: &Tables, packet: &mut Packet) -> Result<Verdict, DropReason> {
+        self.note(packet);
+        esp(tables, packet, self.upper, self.octets.into())
+    }
+
+    /// As [`dispatch`] does with GRE.
+    #[inline(always)]
+    pub(super) fn gre<const SPREAD: bool>(self, packet: &mut Packet) -> Verdict {
+        self.note(packet);
         if SPREAD {
             packet.meta.lane = pair_lane(Addr::v4(self.src), Addr::v4(self.dst));
         }
-        Ok(Verdict::Gre)
+        Verdict::Gre
+    }
+
+    #[inline(always)]
+    fn note(self, packet: &mut Packet) {
+        packet.meta.flags.set(Flags::UNDERLAY);
+        packet.meta.outer_tos = self.traffic_class;
+        packet.meta.l4 = PLAIN_LEN;
     }
 }
 
