@@ -83,15 +83,15 @@ fn arrived<const SPREAD: bool>(
         }
         // Most underlays carry one of the two.
         Role::Underlay if is_gre(first) => {
-            from_peers::<SPREAD, true>(tables, arrival, packets, verdicts);
+            from_peers::<SPREAD, true, true>(tables, arrival, packets, verdicts);
             if stage::any_undecided(verdicts) {
-                from_peers::<SPREAD, false>(tables, arrival, packets, verdicts);
+                from_peers::<SPREAD, false, false>(tables, arrival, packets, verdicts);
             }
         }
         Role::Underlay => {
-            from_peers::<SPREAD, false>(tables, arrival, packets, verdicts);
+            from_peers::<SPREAD, false, true>(tables, arrival, packets, verdicts);
             if stage::any_undecided(verdicts) {
-                from_peers::<SPREAD, true>(tables, arrival, packets, verdicts);
+                from_peers::<SPREAD, true, false>(tables, arrival, packets, verdicts);
             }
         }
     }
@@ -165,9 +165,9 @@ fn from_host<const SPREAD: bool>(
 }
 
 /// Decides about the plain packets of tunnel peers that are GRE or, unless `GRE`, ESP; each in a
-/// loop that needs few registers.
+/// loop that needs few registers. Unless this is the `FIRST`, some are decided.
 #[inline(never)]
-fn from_peers<const SPREAD: bool, const GRE: bool>(
+fn from_peers<const SPREAD: bool, const GRE: bool, const FIRST: bool>(
     tables: &Tables,
     arrival: Arrival<'_>,
     packets: &mut [Packet],
@@ -175,7 +175,7 @@ fn from_peers<const SPREAD: bool, const GRE: bool>(
 ) {
     let mut ours = NOBODYS;
     for (packet, verdict) in packets.iter_mut().zip(verdicts) {
-        if *verdict == stage::Verdict::UNDECIDED
+        if (FIRST || *verdict == stage::Verdict::UNDECIDED)
             && let Some(decided) = from_peer::<SPREAD, GRE>(tables, arrival, &mut ours, packet)
         {
             *verdict = decided;
