@@ -81,26 +81,44 @@ fn arrived<const SPREAD: bool>(
         Role::Overlay => {
             stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet))
         }
-        // Most underlays carry one of the two.
-        Role::Underlay if is_gre(first) => {
-            from_peers::<SPREAD, true, true>(tables, arrival, packets, verdicts);
-            if stage::any_undecided(verdicts) {
-                from_peers::<SPREAD, false, false>(tables, arrival, packets, verdicts);
-            }
-        }
-        Role::Underlay => {
-            from_peers::<SPREAD, false, true>(tables, arrival, packets, verdicts);
-            if stage::any_undecided(verdicts) {
-                from_peers::<SPREAD, true, false>(tables, arrival, packets, verdicts);
-            }
-        }
+        // Most packets that come together are of one kind.
+        Role::Underlay => match likely_kind(first) {
+            GRE => kinds::<SPREAD, GRE, ESP, FRAGMENT>(tables, arrival, packets, verdicts),
+            FRAGMENT => kinds::<SPREAD, FRAGMENT, ESP, GRE>(tables, arrival, packets, verdicts),
+            _ => kinds::<SPREAD, ESP, FRAGMENT, GRE>(tables, arrival, packets, verdicts),
+        },
     }
 }
 
-/// Whether a frame is GRE in a plain IPv4 packet, most likely.
-fn is_gre(packet: &Packet) -> bool {
-    const PROTOCOL: usize = eth::HEADER_LEN + 9;
-    packet.mbuf.data().get(PROTOCOL) == Some(&IpProto::GRE.0)
+// Kinds of what peers send: the number of the protocol.
+const ESP: u16 = IpProto::ESP.0 as u16;
+const GRE: u16 = IpProto::GRE.0 as u16;
+/// A piece of any protocol, with a number that none has.
+const FRAGMENT: u16 = 1 << 8;
+
+/// The kind of what is in a frame, if that is a plain packet.
+fn likely_kind(packet: &Packet) -> u16 {
+    match packet.mbuf.data().get(eth::HEADER_LEN..).and_then(plain::Packet::new) {
+        Some(ip) if ip.is_fragment() => FRAGMENT,
+        Some(ip) => ip.protocol().0.into(),
+        None => 0,
+    }
+}
+
+/// Decides about the plain packets of tunnel peers, kind by kind.
+fn kinds<const SPREAD: bool, const FIRST: u16, const SECOND: u16, const THIRD: u16>(
+    tables: &Tables,
+    arrival: Arrival<'_>,
+    packets: &mut [Packet],
+    verdicts: &mut [stage::Verdict],
+) {
+    from_peers::<SPREAD, FIRST, true>(tables, arrival, packets, verdicts);
+    if stage::any_undecided(verdicts) {
+        from_peers::<SPREAD, SECOND, false>(tables, arrival, packets, verdicts);
+    }
+    if stage::any_undecided(verdicts) {
+        from_peers::<SPREAD, THIRD, false>(tables, arrival, packets, verdicts);
+    }
 }
 
 /// Fetches where the SAs of packets are found, if they are ESP in plain IPv4.
@@ -164,10 +182,10 @@ fn from_host<const SPREAD: bool>(
     Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
-/// Decides about the plain packets of tunnel peers that are GRE or, unless `GRE`, ESP; each in a
-/// loop that needs few registers. Unless this is the `FIRST`, some are decided.
+/// Decides about the plain packets of tunnel peers that are of one kind, in a loop that needs
+/// few registers. Unless this is the `FIRST`, some are decided.
 #[inline(never)]
-fn from_peers<const SPREAD: bool, const GRE: bool, const FIRST: bool>(
+fn from_peers<const SPREAD: bool, const KIND: u16, const FIRST: bool>(
     tables: &Tables,
     arrival: Arrival<'_>,
     packets: &mut [Packet],
@@ -176,7 +194,7 @@ fn from_peers<const SPREAD: bool, const GRE: bool, const FIRST: bool>(
     let mut ours = NOBODYS;
     for (packet, verdict) in packets.iter_mut().zip(verdicts) {
         if (FIRST || *verdict == stage::Verdict::UNDECIDED)
-            && let Some(decided) = from_peer::<SPREAD, GRE>(tables, arrival, &mut ours, packet)
+            && let Some(decided) = from_peer::<SPREAD, KIND>(tables, arrival, &mut ours, packet)
         {
             *verdict = decided;
         }
@@ -189,15 +207,18 @@ const NOBODYS: u64 = u64::MAX;
 /// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which the packet
 /// before was for.
 #[inline(always)]
-fn from_peer<const SPREAD: bool, const GRE: bool>(
+fn from_peer<const SPREAD: bool, const KIND: u16>(
     tables: &Tables,
     arrival: Arrival<'_>,
     ours: &mut u64,
     packet: &mut Packet,
 ) -> Option<stage::Verdict> {
     let ip = plain(arrival, packet)?;
-    let protocol = if GRE { IpProto::GRE } else { IpProto::ESP };
-    if ip.protocol() != protocol || ip.is_fragment() {
+    let is_of_kind = match KIND {
+        FRAGMENT => ip.is_fragment(),
+        protocol => u16::from(ip.protocol().0) == protocol && !ip.is_fragment(),
+    };
+    if !is_of_kind {
         return None;
     }
     let (total_len, destination) = (ip.total_len(), ip.dst());
@@ -210,9 +231,15 @@ fn from_peer<const SPREAD: bool, const GRE: bool>(
         *ours = destination.into();
     }
     settle(packet, arrival.interface, total_len, destination);
-    let verdict =
-        if GRE { Ok(underlay.gre::<SPREAD>(packet)) } else { underlay.esp(tables, packet) };
-    Some(verdict.map(output_of).into())
+    let output = match KIND {
+        ESP => underlay.esp(tables, packet).map(output_of),
+        GRE => Ok(output_of(underlay.gre::<SPREAD>(packet))),
+        _ => {
+            underlay.fragment(packet);
+            Ok(classify::FRAGMENT)
+        }
+    };
+    Some(output.into())
 }
 
 /// Off with the link-layer header, and with what Ethernet padded behind the packet. It fits, as

@@ -3,6 +3,9 @@
 //! Peers fragment after encryption, and NATs and tunnels on the way do, so this is always there;
 //! and anyone can send fragments, so everything about it has a limit. Overlaps end a datagram
 //! (RFC 5722 section 4, applied to IPv4, too); what is incomplete after a while is dropped.
+//!
+//! Most datagrams come in two fragments, one behind the other. These are put together at once, in
+//! the buffer of the first, and no limit is of their concern: nothing of them is held.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -113,6 +116,29 @@ impl Reassemble {
             deadlines: VecDeque::new(),
             buffers: 0,
         }
+    }
+
+    /// Makes `first` a whole IPv4 datagram if `rest` is all that it lacks. `false`, and nothing
+    /// changed, if it is not, if something of the datagram came before, or if there is no room.
+    fn join_two(&self, first: &mut Packet, rest: &Packet) -> bool {
+        let (Ok(one), Ok(other)) = (place(first), place(rest)) else { return false };
+        let whole = one.start == 0 && one.more && !other.more && one.key == other.key;
+        let follows = other.start == first.mbuf.len() - one.at;
+        let data = rest.mbuf.data().get(other.at..).unwrap_or_default();
+        let fits = [first, rest].iter().all(|packet| packet.mbuf.is_contiguous())
+            && first.mbuf.is_head_exclusive()
+            && first.mbuf.tailroom() >= data.len();
+        if !whole || !follows || !fits || !one.key.src.is_ipv4() || self.has(&one.key) {
+            return false;
+        }
+        // What the port found out is of a fragment.
+        first.mbuf.clear_offloads();
+        put(&mut first.mbuf, &[data]).and_then(|()| make_whole_v4(&mut first.mbuf)).is_ok()
+    }
+
+    /// Whether fragments of this datagram are held.
+    fn has(&self, key: &Key) -> bool {
+        !self.datagrams.is_empty() && self.datagrams.contains_key(key)
     }
 
     fn fragment(&mut self, context: &Context<'_>, packet: Packet, out: &mut Outputs) {
@@ -228,7 +254,7 @@ impl Reassemble {
         datagram.pieces.sort_unstable_by_key(|piece| piece.start);
         let whole = self.pool.alloc().ok_or(DropReason::NoBuffer);
         let whole = whole.and_then(|mbuf| join(mbuf, &datagram.pieces));
-        let mut packet = match whole {
+        let packet = match whole {
             Ok(mbuf) => Packet { mbuf, meta: datagram.meta },
             Err(reason) => {
                 for piece in datagram.pieces {
@@ -239,17 +265,21 @@ impl Reassemble {
             }
         };
         out.made(1);
-        match dispatch(context, &mut packet) {
-            Ok(output) => out.push(output, packet),
-            Err(reason) => out.drop(packet, reason),
-        }
+        send(context, packet, out);
     }
 }
 
 impl Stage for Reassemble {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
-        for packet in input.drain(..) {
-            self.fragment(context, packet, out);
+        let mut packets = input.drain(..).peekable();
+        while let Some(mut packet) = packets.next() {
+            match packets.next_if(|rest| self.join_two(&mut packet, rest)) {
+                Some(rest) => {
+                    out.consume(rest);
+                    send(context, packet, out);
+                }
+                None => self.fragment(context, packet, out),
+            }
         }
         out.held(self.buffers);
     }
@@ -317,15 +347,11 @@ fn join(mut whole: Mbuf, pieces: &[Piece]) -> Result<Mbuf, DropReason> {
         put(&mut whole, &[&piece.mbuf.data()[piece.at..]])
             .map_err(|_| DropReason::FragmentOversize)?;
     }
-    let len = whole.len();
-    let data = whole.data_mut().ok_or(DropReason::NoBuffer)?;
     if is_v4 {
-        let len = u16::try_from(len).map_err(|_| DropReason::FragmentTooLong)?;
-        data[2..4].copy_from_slice(&len.to_be_bytes());
-        let mut ip = ip4::Packet::new_checked(data).map_err(|_| DropReason::IpLength)?;
-        ip.set_fragment(false, false, 0);
-        ip.fill_checksum();
+        make_whole_v4(&mut whole)?;
     } else {
+        let len = whole.len();
+        let data = whole.data_mut().ok_or(DropReason::NoBuffer)?;
         let payload = u16::try_from(len - ip6::HEADER_LEN);
         let payload = payload.map_err(|_| DropReason::FragmentTooLong)?;
         // The first octet of the fragment header says what follows it.
@@ -334,6 +360,25 @@ fn join(mut whole: Mbuf, pieces: &[Piece]) -> Result<Mbuf, DropReason> {
         data[6] = next_header;
     }
     Ok(whole)
+}
+
+/// Makes the IPv4 header that of an unfragmented packet with all that is behind it.
+fn make_whole_v4(whole: &mut Mbuf) -> Result<(), DropReason> {
+    let len = u16::try_from(whole.len()).map_err(|_| DropReason::FragmentTooLong)?;
+    let data = whole.data_mut().ok_or(DropReason::NoBuffer)?;
+    data[2..4].copy_from_slice(&len.to_be_bytes());
+    let mut ip = ip4::Packet::new_checked(data).map_err(|_| DropReason::IpLength)?;
+    ip.set_fragment(false, false, 0);
+    ip.fill_checksum();
+    Ok(())
+}
+
+/// Sends a whole datagram on.
+fn send(context: &Context<'_>, mut packet: Packet, out: &mut Outputs) {
+    match dispatch(context, &mut packet) {
+        Ok(output) => out.push(output, packet),
+        Err(reason) => out.drop(packet, reason),
+    }
 }
 
 fn dispatch(context: &Context<'_>, packet: &mut Packet) -> Result<usize, DropReason> {

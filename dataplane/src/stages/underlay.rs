@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Punt,
 }
 
-/// A whole packet with a plain header, to one of our addresses: what [`dispatch`] needs of it.
+/// A packet with a plain header, to one of our addresses: what [`dispatch`] needs of it.
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
     src: u32,
@@ -62,6 +62,13 @@ impl Plain {
             packet.meta.lane = pair_lane(Addr::v4(self.src), Addr::v4(self.dst));
         }
         Verdict::Gre
+    }
+
+    /// Of a fragment, [`dispatch`] has the say when it is whole.
+    #[inline(always)]
+    pub(super) fn fragment(self, packet: &mut Packet) {
+        packet.meta.flags.set(Flags::UNDERLAY);
+        packet.meta.lane = pair_lane(Addr::v4(self.src), Addr::v4(self.dst));
     }
 
     #[inline(always)]

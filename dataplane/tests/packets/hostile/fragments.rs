@@ -65,6 +65,56 @@ fn hostile_fragment_duplicates_are_dropped_and_the_datagram_lives() {
     assert_eq!(target.drops(), [("fragment_duplicate", 1)].into());
 }
 
+/// Two that follow each other are put together at once, unless something of theirs is held.
+#[test]
+fn hostile_fragment_held_before_a_pair_ends_the_datagram() {
+    let mut target = Target::new(&Link::default());
+    let len = payload().len();
+    let pair = |id| [piece(id, 0, 400, true), piece(id, 400, len, false)];
+    target.deliver(&[piece(1, 400, 408, true)]);
+    target.deliver(&pair(1));
+    assert_eq!(target.drops(), [("fragment_overlap", 3)].into());
+    assert_eq!(target.lab.receive(2), [] as [Vec<u8>; 0]);
+    target.deliver(&pair(2));
+    assert_eq!(target.lab.receive(2), [hops(&inner(), 1)]);
+}
+
+/// Nothing of a pair is held, so that a flood takes nothing from it, be it of the same source.
+#[test]
+fn hostile_fragment_flood_leaves_pairs_alone() {
+    let mut target = Target::new(&Link::default());
+    let flood: Vec<_> = (0..64).map(|id| piece(id, 0, 400, true)).collect();
+    target.deliver(&flood);
+    let (held, len) = (target.lab[2].in_use(), payload().len());
+    assert_eq!(held, 64);
+    target.deliver(&[piece(100, 0, 400, true), piece(100, 400, len, false)]);
+    assert_eq!(target.lab.receive(2), [hops(&inner(), 1)]);
+    assert_eq!((target.lab[2].in_use(), target.drops()), (held, [].into()));
+    // In the other order, or with something between, they are held, and there the quota counts.
+    target.deliver(&[piece(101, 400, len, false), piece(101, 0, 400, true)]);
+    target.deliver(&[piece(102, 0, 400, true), piece(0, 400, 408, true)]);
+    assert_eq!(target.lab.receive(2), [] as [Vec<u8>; 0]);
+    assert_eq!(target.drops(), [("fragment_quota", 3)].into());
+}
+
+/// Pairs that are none: of two datagrams, with a gap, without an end, too long for one buffer.
+#[test]
+fn hostile_fragment_pairs_that_only_look_like_one() {
+    let mut target = Target::new(&Link::default());
+    let len = payload().len();
+    target.deliver(&[piece(1, 0, 400, true), piece(2, 400, len, false)]);
+    target.deliver(&[piece(3, 0, 400, true), piece(3, 408, len, false)]);
+    target.deliver(&[piece(4, 0, 400, true), piece(4, 400, 408, true)]);
+    assert_eq!(target.lab.receive(2), [] as [Vec<u8>; 0]);
+    assert_eq!(target.lab[2].in_use(), 6);
+    // What they lack, and a datagram of 2 400 octets, most of which is padding behind a packet.
+    target.deliver(&[piece(1, 400, len, false), piece(2, 0, 400, true)]);
+    target.deliver(&[piece(3, 400, 408, true), piece(4, 408, len, false)]);
+    target.deliver(&[piece(5, 0, 1480, true), piece(5, 1480, 2400, false)]);
+    assert_eq!(target.lab.receive(2), vec![hops(&inner(), 1); 5]);
+    assert_eq!((target.lab[2].in_use(), target.drops()), (0, [].into()));
+}
+
 #[test]
 fn hostile_fragment_tiny_first() {
     let mut target = Target::new(&Link::default());
