@@ -135,23 +135,25 @@ impl Origin {
     pub(super) fn of(packet: &Packet) -> Option<(Self, usize)> {
         let data = packet.mbuf.data();
         let start = usize::from(packet.meta.l4);
-        let (ends, sa) = if packet.meta.layer == Layer::Gre {
-            (0, packet.meta.sa)
+        let (ends, sa, header) = if packet.meta.layer == Layer::Gre {
+            (0, packet.meta.sa, *data.get(start..)?.first_chunk()?)
         } else {
-            let outer = data.first_chunk::<{ ip4::HEADER_LEN }>()?;
-            if outer[0] != 0x45 {
+            // One look whether all is there. With IPv6, GRE begins further behind.
+            let all = data.first_chunk::<{ ip4::HEADER_LEN + HEADER_MAX }>()?;
+            let (outer, header) = all.split_last_chunk()?;
+            if start != ip4::HEADER_LEN {
                 return None;
             }
             let protected = packet.meta.flags.has(Flags::PROTECTED);
             let sa = if protected { packet.meta.sa } else { NONE };
-            (u64::from_le_bytes(*outer.last_chunk()?), sa)
+            (u64::from_le_bytes(*outer.last_chunk()?), sa, *header)
         };
-        let [a, b, c, d, key @ ..]: [u8; 8] = *data.get(start..)?.first_chunk()?;
+        let [a, b, c, d, key @ ..]: [u8; HEADER_MAX] = header;
         match u32::from_be_bytes([a, b, c, d]) {
             IPV4_PLAIN => Some((Origin { ends, key: 0, sa }, start + gre::HEADER_LEN)),
             IPV4_KEY => {
                 let key = Self::HAS_KEY | u64::from(u32::from_be_bytes(key));
-                Some((Origin { ends, key, sa }, start + gre::HEADER_LEN + 4))
+                Some((Origin { ends, key, sa }, start + HEADER_MAX))
             }
             _ => None,
         }
@@ -175,6 +177,8 @@ impl Origin {
     }
 }
 
+/// A GRE header with a key; behind one without, there is an IP header.
+const HEADER_MAX: usize = gre::HEADER_LEN + 4;
 /// Flags, version and protocol of IPv4 in GRE without any field.
 const IPV4_PLAIN: u32 = Protocol::IPV4.0 as u32;
 /// The same with a key.
