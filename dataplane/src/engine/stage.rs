@@ -14,8 +14,8 @@ use super::message::Event;
 /// Most outputs that a stage may have.
 pub const OUTPUTS_MAX: usize = 5;
 
-/// Packets that are looked at together, ahead of their turn: as many as a core can have cache
-/// misses outstanding.
+/// Packets for which is fetched together, ahead of their turn: with half as many or twice, nothing
+/// is gained.
 pub const AHEAD: usize = 16;
 
 /// A step of the packet path, placed on one core. It may keep state; nobody else sees it.
