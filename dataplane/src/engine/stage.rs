@@ -14,8 +14,8 @@ use super::message::Event;
 /// Most outputs that a stage may have.
 pub const OUTPUTS_MAX: usize = 5;
 
-/// Packets for which is fetched together, ahead of their turn: with half as many or twice, nothing
-/// is gained.
+/// Packets whose lines are fetched together, ahead of their turn. Half as many, or twice, is not
+/// faster.
 pub const AHEAD: usize = 16;
 
 /// A step of the packet path, placed on one core. It may keep state; nobody else sees it.
