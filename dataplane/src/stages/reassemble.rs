@@ -2,7 +2,8 @@
 //!
 //! Peers fragment after encryption, and NATs and tunnels on the way do, so this is always there;
 //! and anyone can send fragments, so everything about it has a limit. Overlaps end a datagram
-//! (RFC 5722 section 4, applied to IPv4, too); what is incomplete after a while is dropped.
+//! (RFC 5722 section 4, applied to IPv4, too); what is incomplete after a while is dropped. A
+//! congestion mark on any fragment is one on the datagram (RFC 3168 section 5.3).
 //!
 //! Most datagrams come in two fragments, one behind the other. These are put together at once, in
 //! the buffer of the first, and no limit is of their concern: nothing of them is held.
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use dpdk::{Mbuf, Mempool};
+use wire::ecn::{self, Ecn};
 use wire::{IpProto, frag, ip4, ip6};
 
 use crate::drops::DropReason;
@@ -63,6 +65,7 @@ struct Key {
 struct Piece {
     start: usize,
     end: usize,
+    ecn: Ecn,
     /// Where the fragment's data begins in the buffer.
     at: usize,
     mbuf: Mbuf,
@@ -91,6 +94,7 @@ struct Place {
     start: usize,
     at: usize,
     more: bool,
+    ecn: Ecn,
 }
 
 /// Puts datagrams together.
@@ -128,12 +132,13 @@ impl Reassemble {
         let fits = [first, rest].iter().all(|packet| packet.mbuf.is_contiguous())
             && first.mbuf.is_head_exclusive()
             && first.mbuf.tailroom() >= data.len();
-        if !whole || !follows || !fits || !one.key.src.is_ipv4() || self.has(&one.key) {
+        let alike = one.key.src.is_ipv4() && one.ecn == other.ecn;
+        if !whole || !follows || !fits || !alike || self.has(&one.key) {
             return false;
         }
         // What the port found out is of a fragment.
         first.mbuf.clear_offloads();
-        put(&mut first.mbuf, &[data]).and_then(|()| make_whole_v4(&mut first.mbuf)).is_ok()
+        put(&mut first.mbuf, &[data]).and_then(|()| make_whole_v4(&mut first.mbuf, one.ecn)).is_ok()
     }
 
     /// Whether fragments of this datagram are held.
@@ -217,7 +222,8 @@ impl Reassemble {
             datagram.total = Some(end);
         }
         datagram.end = datagram.end.max(end);
-        let piece = Piece { start: place.start, end, at: place.at, mbuf: packet.mbuf };
+        let Place { start, at, ecn, .. } = place;
+        let piece = Piece { start, end, ecn, at, mbuf: packet.mbuf };
         datagram.pieces.push(piece);
         self.buffers += 1;
         out.made(-1);
@@ -320,8 +326,8 @@ fn place(packet: &Packet) -> Result<Place, DropReason> {
         frag::check_ip4(&ip).map_err(refused)?;
         let (src, dst) = (IpAddr::V4(ip.src()), IpAddr::V4(ip.dst()));
         let key = Key { src, dst, protocol: ip.protocol(), ident: ip.ident().into(), sa };
-        let start = usize::from(ip.fragment_offset());
-        return Ok(Place { key, start, at: ip.header_len(), more: ip.more_fragments() });
+        let (start, at) = (usize::from(ip.fragment_offset()), ip.header_len());
+        return Ok(Place { key, start, at, more: ip.more_fragments(), ecn: ip.ecn() });
     }
     let ip = ip6::Packet::new_checked(data).map_err(|_| DropReason::IpLength)?;
     let upper = ip6::ext::upper(ip.next_header(), ip.payload())
@@ -332,13 +338,16 @@ fn place(packet: &Packet) -> Result<Place, DropReason> {
     frag::check_ip6(&fragment, data.len() - at).map_err(refused)?;
     let (src, dst) = (IpAddr::V6(ip.src()), IpAddr::V6(ip.dst()));
     let key = Key { src, dst, protocol: fragment.next_header, ident: fragment.ident, sa };
-    Ok(Place { key, start: usize::from(fragment.offset), at, more: fragment.more })
+    let start = usize::from(fragment.offset);
+    Ok(Place { key, start, at, more: fragment.more, ecn: ip.ecn() })
 }
 
 /// The whole datagram: the first fragment's header, made that of an unfragmented packet, and all
 /// the data.
 fn join(mut whole: Mbuf, pieces: &[Piece]) -> Result<Mbuf, DropReason> {
     let first = pieces.first().ok_or(DropReason::FragmentMalformed)?;
+    let ecn = ecn::reassemble(pieces.iter().map(|piece| piece.ecn));
+    let ecn = ecn.ok_or(DropReason::EcnInvalid)?;
     let is_v4 = first.mbuf.data()[0] >> 4 == 4;
     let header_len = if is_v4 { first.at } else { ip6::HEADER_LEN };
     put(&mut whole, &[&first.mbuf.data()[..header_len]])
@@ -348,7 +357,7 @@ fn join(mut whole: Mbuf, pieces: &[Piece]) -> Result<Mbuf, DropReason> {
             .map_err(|_| DropReason::FragmentOversize)?;
     }
     if is_v4 {
-        make_whole_v4(&mut whole)?;
+        make_whole_v4(&mut whole, ecn)?;
     } else {
         let len = whole.len();
         let data = whole.data_mut().ok_or(DropReason::NoBuffer)?;
@@ -358,14 +367,18 @@ fn join(mut whole: Mbuf, pieces: &[Piece]) -> Result<Mbuf, DropReason> {
         let next_header = first.mbuf.data()[ip6::HEADER_LEN];
         data[4..6].copy_from_slice(&payload.to_be_bytes());
         data[6] = next_header;
+        let mut ip = ip6::Packet::new_checked(data).map_err(|_| DropReason::IpLength)?;
+        let class = ecn.in_class(ip.traffic_class());
+        ip.set_traffic_class(class);
     }
     Ok(whole)
 }
 
 /// Makes the IPv4 header that of an unfragmented packet with all that is behind it.
-fn make_whole_v4(whole: &mut Mbuf) -> Result<(), DropReason> {
+fn make_whole_v4(whole: &mut Mbuf, ecn: Ecn) -> Result<(), DropReason> {
     let len = u16::try_from(whole.len()).map_err(|_| DropReason::FragmentTooLong)?;
     let data = whole.data_mut().ok_or(DropReason::NoBuffer)?;
+    data[1] = ecn.in_class(data[1]);
     data[2..4].copy_from_slice(&len.to_be_bytes());
     let mut ip = ip4::Packet::new_checked(data).map_err(|_| DropReason::IpLength)?;
     ip.set_fragment(false, false, 0);

@@ -1,5 +1,5 @@
 //! ECN through tunnels (RFC 6040): what the outer header says going in, and the inner one coming
-//! out.
+//! out; and of what came in fragments (RFC 3168).
 
 /// The ECN field: the two low bits of the traffic class (RFC 3168 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,19 @@ pub const fn decapsulate(inner: Ecn, outer: Ecn) -> Option<Ecn> {
     }
 }
 
+/// The field of a datagram that comes in such fragments, the first of them first (RFC 3168 5.3).
+///
+/// `None`: drop it, because one was marked, and another says that the transport knows no mark.
+#[inline]
+pub fn reassemble(fragments: impl Iterator<Item = Ecn> + Clone) -> Option<Ecn> {
+    let has = |field| fragments.clone().any(|ecn| ecn == field);
+    match (has(Ecn::Ce), has(Ecn::NotEct)) {
+        (true, true) => None,
+        (true, false) => Some(Ecn::Ce),
+        (false, _) => fragments.clone().next(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +95,23 @@ mod tests {
             let inner = Ecn::of(bits);
             assert_eq!(encapsulate(inner) as u8, bits);
             assert_eq!(decapsulate(inner, encapsulate(inner)), Some(inner));
+        }
+    }
+
+    #[test]
+    fn a_mark_on_any_fragment_is_one_on_the_datagram() {
+        use Ecn::{Ce, Ect0, Ect1, NotEct};
+        for (fragments, want) in [
+            (&[Ect0, Ect0][..], Some(Ect0)),
+            (&[Ect1, Ect0, NotEct], Some(Ect1)),
+            (&[NotEct, NotEct], Some(NotEct)),
+            (&[Ect0, Ect0, Ce], Some(Ce)),
+            (&[Ce, Ect1], Some(Ce)),
+            (&[Ect0, NotEct, Ce], None),
+            (&[Ce, NotEct], None),
+            (&[], None),
+        ] {
+            assert_eq!(reassemble(fragments.iter().copied()), want, "{fragments:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use dataplane::packet::PuntReason;
 
 use super::Target;
 use crate::support::Link;
-use crate::support::frame::{GRE, ICMP, Ip, gre, hops, udp_packet};
+use crate::support::frame::{GRE, ICMP, Ip, UDP, gre, hops, udp, udp_packet};
 
 fn inner() -> Vec<u8> {
     udp_packet("10.1.0.10", "10.2.0.10", 1, 600)
@@ -95,6 +95,47 @@ fn hostile_fragment_flood_leaves_pairs_alone() {
     target.deliver(&[piece(102, 0, 400, true), piece(0, 400, 408, true)]);
     assert_eq!(target.lab.receive(2), [] as [Vec<u8>; 0]);
     assert_eq!(target.drops(), [("fragment_quota", 3)].into());
+}
+
+/// RFC 3168 section 5.3, and on to the inner header by RFC 6040.
+#[test]
+fn hostile_fragment_marks_of_congestion_arrive() {
+    const NOT: u8 = 0;
+    const ECT0: u8 = 2;
+    const CE: u8 = 3;
+    let mut target = Target::new(&Link::default());
+    let mut packet = Ip::new("10.1.0.10", "10.2.0.10", UDP);
+    packet.tos = ECT0;
+    let packet = packet.packet(&udp(1, 2, &[7; 600]));
+    let payload = gre(Some(42), None, 0x0800, &packet);
+    let mut id = 0;
+    let mut arrives = |marks: [u8; 2], swapped: bool| {
+        id += 1;
+        let pieces = [(0, 400, true), (400, payload.len(), false)];
+        let mut pieces = [0, 1].map(|number| {
+            let (start, end, more) = pieces[number];
+            let mut ip = Ip::new("192.0.2.1", "192.0.2.2", GRE);
+            (ip.id, ip.offset, ip.more, ip.tos) = (id, start, more, marks[number]);
+            ip.packet(&payload[start..end])
+        });
+        if swapped {
+            pieces.reverse();
+        }
+        target.deliver(&pieces);
+        let arrived: Vec<_> = target.lab.receive(2).iter().map(|packet| packet[1] & 3).collect();
+        (arrived, target.drops())
+    };
+    let mut invalid = 0;
+    for swapped in [false, true] {
+        for (marks, mark) in
+            [([ECT0, ECT0], ECT0), ([ECT0, CE], CE), ([CE, ECT0], CE), ([CE, CE], CE)]
+        {
+            let (arrived, drops) = arrives(marks, swapped);
+            assert_eq!((arrived, drops.values().sum()), (vec![mark], invalid), "{marks:?}");
+        }
+        invalid += 2;
+        assert_eq!(arrives([NOT, CE], swapped), (vec![], [("ecn_invalid", invalid)].into()));
+    }
 }
 
 /// Pairs that are none: of two datagrams, with a gap, without an end, too long for one buffer.
