@@ -56,6 +56,7 @@ impl Stage for Classify {
 fn sort<const SPREAD: bool>(context: &Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
     let tables = context.tables;
     let usual = |(): &mut (), packets: &mut [Packet], mut verdicts: &mut [stage::Verdict]| {
+        // Nearly always, and cheaper to tell than where runs end.
         if port_of_all(packets).is_some() {
             return arrived::<SPREAD>(tables, packets, verdicts);
         }
@@ -81,12 +82,18 @@ fn arrived<const SPREAD: bool>(
         Role::Overlay => {
             stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet))
         }
-        // Most packets that come together are of one kind.
-        Role::Underlay => match likely_kind(first) {
-            GRE => kinds::<SPREAD, GRE, ESP, FRAGMENT>(tables, arrival, packets, verdicts),
-            FRAGMENT => kinds::<SPREAD, FRAGMENT, ESP, GRE>(tables, arrival, packets, verdicts),
-            _ => kinds::<SPREAD, ESP, FRAGMENT, GRE>(tables, arrival, packets, verdicts),
-        },
+        Role::Underlay => {
+            // Most packets that come together are of one kind.
+            match likely_kind(first) {
+                ESP => from_peers::<SPREAD, ESP>(tables, arrival, packets, verdicts),
+                GRE => from_peers::<SPREAD, GRE>(tables, arrival, packets, verdicts),
+                FRAGMENT => from_peers::<SPREAD, FRAGMENT>(tables, arrival, packets, verdicts),
+                _ => {}
+            }
+            if stage::any_undecided(verdicts) {
+                from_peers::<SPREAD, ANY>(tables, arrival, packets, verdicts);
+            }
+        }
     }
 }
 
@@ -95,30 +102,18 @@ const ESP: u16 = IpProto::ESP.0 as u16;
 const GRE: u16 = IpProto::GRE.0 as u16;
 /// A piece of any protocol, with a number that none has.
 const FRAGMENT: u16 = 1 << 8;
+/// Each of these.
+const ANY: u16 = 1 << 9;
+
+#[inline(always)]
+fn kind(ip: &plain::Packet<'_>) -> u16 {
+    if ip.is_fragment() { FRAGMENT } else { ip.protocol().0.into() }
+}
 
 /// The kind of what is in a frame, if that is a plain packet.
 fn likely_kind(packet: &Packet) -> u16 {
-    match packet.mbuf.data().get(eth::HEADER_LEN..).and_then(plain::Packet::new) {
-        Some(ip) if ip.is_fragment() => FRAGMENT,
-        Some(ip) => ip.protocol().0.into(),
-        None => 0,
-    }
-}
-
-/// Decides about the plain packets of tunnel peers, kind by kind.
-fn kinds<const SPREAD: bool, const FIRST: u16, const SECOND: u16, const THIRD: u16>(
-    tables: &Tables,
-    arrival: Arrival<'_>,
-    packets: &mut [Packet],
-    verdicts: &mut [stage::Verdict],
-) {
-    from_peers::<SPREAD, FIRST, true>(tables, arrival, packets, verdicts);
-    if stage::any_undecided(verdicts) {
-        from_peers::<SPREAD, SECOND, false>(tables, arrival, packets, verdicts);
-    }
-    if stage::any_undecided(verdicts) {
-        from_peers::<SPREAD, THIRD, false>(tables, arrival, packets, verdicts);
-    }
+    let ip = packet.mbuf.data().get(eth::HEADER_LEN..).and_then(plain::Packet::new);
+    ip.map_or(0, |ip| kind(&ip))
 }
 
 /// Fetches where the SAs of packets are found, if they are ESP in plain IPv4.
@@ -182,10 +177,10 @@ fn from_host<const SPREAD: bool>(
     Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
-/// Decides about the plain packets of tunnel peers that are of one kind, in a loop that needs
-/// few registers. Unless this is the `FIRST`, some are decided.
+/// Decides about the plain packets of tunnel peers that are of one kind, in a loop that needs few
+/// registers; or about what such a loop has left, of [`ANY`] kind.
 #[inline(never)]
-fn from_peers<const SPREAD: bool, const KIND: u16, const FIRST: bool>(
+fn from_peers<const SPREAD: bool, const KIND: u16>(
     tables: &Tables,
     arrival: Arrival<'_>,
     packets: &mut [Packet],
@@ -193,7 +188,7 @@ fn from_peers<const SPREAD: bool, const KIND: u16, const FIRST: bool>(
 ) {
     let mut ours = NOBODYS;
     for (packet, verdict) in packets.iter_mut().zip(verdicts) {
-        if (FIRST || *verdict == stage::Verdict::UNDECIDED)
+        if (KIND != ANY || *verdict == stage::Verdict::UNDECIDED)
             && let Some(decided) = from_peer::<SPREAD, KIND>(tables, arrival, &mut ours, packet)
         {
             *verdict = decided;
@@ -215,12 +210,14 @@ fn from_peer<const SPREAD: bool, const KIND: u16>(
 ) -> Option<stage::Verdict> {
     let ip = plain(arrival, packet)?;
     let is_of_kind = match KIND {
+        ANY => matches!(kind(&ip), ESP | GRE | FRAGMENT),
         FRAGMENT => ip.is_fragment(),
         protocol => u16::from(ip.protocol().0) == protocol && !ip.is_fragment(),
     };
     if !is_of_kind {
         return None;
     }
+    let kind = if KIND == ANY { kind(&ip) } else { KIND };
     let (total_len, destination) = (ip.total_len(), ip.dst());
     let underlay = underlay::Plain::of(&ip);
     if *ours != u64::from(destination) {
@@ -231,7 +228,7 @@ fn from_peer<const SPREAD: bool, const KIND: u16>(
         *ours = destination.into();
     }
     settle(packet, arrival.interface, total_len, destination);
-    let output = match KIND {
+    let output = match kind {
         ESP => underlay.esp(tables, packet).map(output_of),
         GRE => Ok(output_of(underlay.gre::<SPREAD>(packet))),
         _ => {

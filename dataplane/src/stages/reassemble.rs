@@ -122,18 +122,22 @@ impl Reassemble {
         }
     }
 
-    /// Makes `first` a whole IPv4 datagram if `rest` is all that it lacks. `false`, and nothing
-    /// changed, if it is not, if something of the datagram came before, or if there is no room.
-    fn join_two(&self, first: &mut Packet, rest: &Packet) -> bool {
-        let (Ok(one), Ok(other)) = (place(first), place(rest)) else { return false };
-        let whole = one.start == 0 && one.more && !other.more && one.key == other.key;
+    /// Makes `first`, which lies at `one`, a whole IPv4 datagram if `rest` is all that it lacks.
+    /// `false`, and nothing changed, if it is not, if something of the datagram came before, or if
+    /// there is no room.
+    fn join_two(&self, one: &Place, first: &mut Packet, rest: &Packet) -> bool {
+        if one.start != 0 || !one.more {
+            return false;
+        }
+        let Ok(other) = place(rest) else { return false };
+        let ends = !other.more && one.key == other.key;
         let follows = other.start == first.mbuf.len() - one.at;
         let data = rest.mbuf.data().get(other.at..).unwrap_or_default();
         let fits = [first, rest].iter().all(|packet| packet.mbuf.is_contiguous())
             && first.mbuf.is_head_exclusive()
             && first.mbuf.tailroom() >= data.len();
         let alike = one.key.src.is_ipv4() && one.ecn == other.ecn;
-        if !whole || !follows || !fits || !alike || self.has(&one.key) {
+        if !ends || !follows || !fits || !alike || self.has(&one.key) {
             return false;
         }
         // What the port found out is of a fragment.
@@ -146,11 +150,13 @@ impl Reassemble {
         !self.datagrams.is_empty() && self.datagrams.contains_key(key)
     }
 
-    fn fragment(&mut self, context: &Context<'_>, packet: Packet, out: &mut Outputs) {
-        let place = match place(&packet) {
-            Ok(place) => place,
-            Err(reason) => return out.drop(packet, reason),
-        };
+    /// Holds a fragment, or completes its datagram.
+    fn fragment(
+        &mut self,
+        context: &Context<'_>,
+        (place, packet): (Place, Packet),
+        out: &mut Outputs,
+    ) {
         if let Err(reason) = self.admit(context, &place.key, packet.meta) {
             return out.drop(packet, reason);
         }
@@ -279,12 +285,19 @@ impl Stage for Reassemble {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         let mut packets = input.drain(..).peekable();
         while let Some(mut packet) = packets.next() {
-            match packets.next_if(|rest| self.join_two(&mut packet, rest)) {
+            let place = match place(&packet) {
+                Ok(place) => place,
+                Err(reason) => {
+                    out.drop(packet, reason);
+                    continue;
+                }
+            };
+            match packets.next_if(|rest| self.join_two(&place, &mut packet, rest)) {
                 Some(rest) => {
                     out.consume(rest);
                     send(context, packet, out);
                 }
-                None => self.fragment(context, packet, out),
+                None => self.fragment(context, (place, packet), out),
             }
         }
         out.held(self.buffers);
