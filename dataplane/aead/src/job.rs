@@ -47,13 +47,14 @@ pub fn seal(mut jobs: &mut [SealJob<'_>]) {
 /// A verified buffer holds plaintext where the ciphertext was, and still the ICV behind it. Of a
 /// packet that is not verified nothing remains: its whole buffer is zero. Too short for an ICV, or
 /// longer than [`BUFFER_LEN_MAX`], is not verified.
-pub fn open(mut jobs: &mut [OpenJob<'_>]) {
-    while let Some(job) = jobs.first_mut() {
+pub fn open(jobs: &mut [OpenJob<'_>]) {
+    let mut left = &mut *jobs;
+    while let Some(job) = left.first_mut() {
         let done = match &job.key.schedule {
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) => vaes::run(key, jobs),
+            Schedule::Vaes512(key) => vaes::run(key, left),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) => vaes::run(key, jobs),
+            Schedule::Vaes256(key) => vaes::run(key, left),
             Schedule::Ring(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
                 1
@@ -63,8 +64,10 @@ pub fn open(mut jobs: &mut [OpenJob<'_>]) {
                 1
             }
         };
-        jobs = &mut jobs[done..];
+        left = &mut left[done..];
     }
+    // Not in the kernels: a call there costs what they have in registers.
+    jobs.iter_mut().for_each(OpenJob::wipe);
 }
 
 /// A packet to seal.
@@ -156,11 +159,16 @@ impl<'a> OpenJob<'a> {
         self.conclude(genuine);
     }
 
-    /// Takes note of the result. Leaves nothing of what is not genuine.
-    #[inline]
+    /// Takes note of the result. What is not genuine is [wiped](Self::wipe) before anybody sees it.
+    #[inline(always)]
     pub(crate) fn conclude(&mut self, genuine: bool) {
         self.verified = genuine;
-        if !genuine {
+    }
+
+    /// Leaves nothing of what is not genuine.
+    #[inline]
+    fn wipe(&mut self) {
+        if !self.verified {
             self.buffer.fill(0);
         }
     }

@@ -3,7 +3,7 @@
 use std::slice;
 
 use super::rng::Rng;
-use super::{keys, sealed};
+use super::{keys, kinds, sealed};
 use crate::{Aad, ICV_LEN, Key, OpenJob, SealJob};
 
 /// The largest burst that a stage has.
@@ -37,6 +37,39 @@ fn runs_of_one_key_and_length_are_done_whole() {
                 let mut rng = Rng::new(len as u64);
                 Burst::new(&mut rng, slice::from_ref(&key), size, |_| len).check();
             }
+        }
+    }
+}
+
+/// Packets of a vector and a half are done two by two if they have one key: they meet others of
+/// each such length, and of lengths and keys that part them.
+#[test]
+fn short_packets_meet_their_like_and_others() {
+    let keys: Vec<Key> = keys().collect();
+    for (seed, key) in keys.iter().enumerate() {
+        let mut rng = Rng::new(seed as u64);
+        for size in 0..100 {
+            Burst::new(&mut rng, slice::from_ref(key), size, |rng| 49 + rng.below(32)).check();
+            Burst::new(&mut rng, slice::from_ref(key), size, |rng| 44 + rng.below(42)).check();
+        }
+    }
+    for pair in keys.windows(2) {
+        let mut rng = Rng::new(7);
+        for size in 0..100 {
+            Burst::new(&mut rng, pair, size, |rng| 49 + rng.below(32)).check();
+        }
+    }
+}
+
+/// Two keys of one kind part a run as well.
+#[test]
+fn short_packets_of_two_keys_keep_apart() {
+    for (algorithm, backend) in kinds() {
+        let key = |octet| Key::new(algorithm, backend, &vec![octet; algorithm.material_len()]);
+        let keys = [key(1).unwrap(), key(2).unwrap()];
+        let mut rng = Rng::new(3);
+        for size in 0..100 {
+            Burst::new(&mut rng, &keys, size, |rng| 49 + rng.below(32)).check();
         }
     }
 }

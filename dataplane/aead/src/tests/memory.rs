@@ -33,6 +33,37 @@ fn packets_at_the_ends_of_pages_do_not_fault() {
     }
 }
 
+/// Two packets of one key may be done at once: one begins where the pages do, one ends there.
+#[test]
+fn packets_at_both_ends_do_not_fault_together() {
+    let mut pages = Pages::new();
+    for key in keys() {
+        for text_lens in [[49, 49], [49, 80], [80, 49], [64, 72], [80, 80]] {
+            let mut burst = |text_lens: [usize; 2], swap: bool| {
+                let (iv, aad) = ([7; 8], Aad::esn(1, 2, 3));
+                let [first, last] = text_lens.map(|len| len + ICV_LEN);
+                let octets = pages.octets();
+                octets.fill(0x33);
+                let (front, behind) = octets.split_at_mut(first);
+                let end = behind.len() - last;
+                let mut packets = [front, &mut behind[end..]];
+                if swap {
+                    packets.reverse();
+                }
+                let jobs = packets.each_mut().map(|p| SealJob::new(&key, iv, aad, p));
+                crate::seal(&mut jobs.map(Result::unwrap));
+                let mut jobs = packets.map(|packet| OpenJob::new(&key, iv, aad, packet));
+                crate::open(&mut jobs);
+                assert!(jobs.iter().all(OpenJob::verified));
+                let between = &octets[first..PAGES * PAGE - last];
+                assert!(between.iter().all(|&octet| octet == 0x33));
+            };
+            burst(text_lens, false);
+            burst(text_lens, true);
+        }
+    }
+}
+
 /// [`PAGES`] pages with one on either side that cannot be accessed.
 struct Pages(*mut u8);
 

@@ -28,7 +28,7 @@ use crate::job::BUFFER_LEN_MAX;
 const GROUP: usize = 4;
 /// Positions of a full group, where a vector has four lanes.
 pub(crate) const GROUP_BLOCKS_MAX: usize = GROUP * 4;
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 16;
 
 /// Position 0 has counter 1; the last of the longest text does not wrap it.
 const _: () = assert!(BUFFER_LEN_MAX.div_ceil(BLOCK) < u32::MAX as usize);
@@ -45,7 +45,7 @@ pub(crate) struct Packet<'a> {
     /// Octets of `aad` that count.
     pub(crate) aad_len: usize,
     pub(crate) text: &'a mut [u8],
-    pub(crate) icv: &'a mut Block,
+    pub(crate) icv: &'a Block,
 }
 
 /// A job, sealing or opening, as the kernels see it.
@@ -61,8 +61,15 @@ pub(crate) trait Job<V: Vector> {
     /// The packet, if the key is for these vectors and there is a text.
     fn packet(&mut self) -> Option<Packet<'_>>;
 
-    /// Takes note that the packet is done and, if it was to open, whether it is genuine.
-    fn conclude(&mut self, genuine: bool);
+    /// Whether both have one and the same key.
+    fn has_key_of(&self, other: &Self) -> bool;
+
+    /// Takes note that the packet is done, and of its tag; `icv` is the one that it came with, if
+    /// it was to open.
+    fn conclude(&mut self, tag: V, icv: V);
+
+    /// Takes note that it cannot be a packet. Nothing of a text is left.
+    fn refuse(&mut self);
 }
 
 /// How many vectors a short packet takes, [`GROUP`] at most; none if it is a long one.
@@ -84,25 +91,40 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize, const N: usize> Kernel<V>
     fn work(self, token: V::Token) -> usize {
         let mut done = 0;
         for job in self.0 {
-            let Some(text_len) = text_len::<V, J, ROUNDS>(job) else { break };
-            if !Self::lengths::<V>().contains(&text_len) {
+            if !Self::takes::<V>(job) || !Self::one::<V>(token, job) {
                 break;
             }
-            let Some(packet) = job.packet() else { break };
             done += 1;
-            // Before the text is written: a load waits for a masked store that spans its place.
-            let icv = V::low(token, packet.icv);
-            let tag = Run::<V, ROUNDS, false>::new(token, &packet).short::<J, N>(packet.text);
-            if J::SEAL {
-                tag.store_low(packet.icv);
-            }
-            job.conclude(tag.same_low(icv));
         }
         done
     }
 }
 
 impl<J, const ROUNDS: usize, const N: usize> Short<'_, J, ROUNDS, N> {
+    /// Whether a job is for this kernel.
+    #[inline(always)]
+    pub(super) fn takes<V: Vector>(job: &J) -> bool
+    where
+        J: Job<V>,
+    {
+        let text_len = text_len::<V, J, ROUNDS>(job);
+        text_len.is_some_and(|text_len| Self::lengths::<V>().contains(&text_len))
+    }
+
+    /// Does a job that is for this kernel, as it says.
+    #[inline(always)]
+    pub(super) fn one<V: Vector>(token: V::Token, job: &mut J) -> bool
+    where
+        J: Job<V>,
+    {
+        let Some(packet) = job.packet() else { return false };
+        // Before the text is written: a load waits for a masked store that spans its place.
+        let icv = V::low(token, packet.icv);
+        let tag = Run::<V, ROUNDS, false>::new(token, &packet).short::<J, N>(packet.text);
+        job.conclude(tag, icv);
+        true
+    }
+
     /// Lengths of text for which [`short_vectors`] is `N`.
     #[inline(always)]
     fn lengths<V: Vector>() -> RangeInclusive<usize> {
@@ -134,10 +156,7 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS
             } else {
                 Run::<V, ROUNDS, true>::new(token, &packet).long::<J>(packet.text)
             };
-            if J::SEAL {
-                tag.store_low(packet.icv);
-            }
-            job.conclude(tag.same_low(icv));
+            job.conclude(tag, icv);
         }
         done
     }
@@ -145,7 +164,7 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS
 
 /// Octets of text of a job for a kernel of `ROUNDS` rounds.
 #[inline(always)]
-fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize> {
+pub(super) fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize> {
     let rounds = match job.algorithm()? {
         Algorithm::Aes128Gcm16 => 10,
         Algorithm::Aes256Gcm16 => 14,
@@ -399,13 +418,24 @@ fn keep_last<V: Vector, const N: usize, const FIRST: bool>(vector: V, text_len: 
 
 /// Counters of the positions of a group, in blocks.
 #[repr(align(64))]
-struct Counters([Block; GROUP_BLOCKS_MAX]);
+pub(super) struct Counters(pub(super) [Block; GROUP_BLOCKS_MAX]);
 
-static COUNTERS: Counters = Counters::new(BLOCK - 1);
+pub(super) static COUNTERS: Counters = Counters::new(BLOCK - 1);
 /// The octets of the counter in reverse order.
 static COUNTERS_SWAPPED: Counters = Counters::new(BLOCK - 4);
 
 impl Counters {
+    /// These, in the first blocks.
+    pub(super) const fn of(counters: [u8; 4]) -> Self {
+        let mut blocks = [[0; BLOCK]; GROUP_BLOCKS_MAX];
+        let mut at = 0;
+        while at < counters.len() {
+            blocks[at][BLOCK - 1] = counters[at];
+            at += 1;
+        }
+        Self(blocks)
+    }
+
     const fn new(low_octet: usize) -> Self {
         let mut blocks = [[0; BLOCK]; GROUP_BLOCKS_MAX];
         let mut counter = 1_u8;

@@ -4,6 +4,7 @@
 //! reversed, a product of two blocks is that of carry-less multiplication, but for a shift by one
 //! bit. The powers of H have that shift built in (`schedule.rs`), so that it costs nothing here.
 
+use super::Zmm;
 use super::vector::Vector;
 
 /// A sum of products, each of 256 bits, not yet reduced; one in each lane.
@@ -40,5 +41,13 @@ impl<V: Vector> Product<V> {
         let (swapped, folded) = fold(self.low);
         let (swapped, folded) = fold(self.middle.xor3(swapped, folded));
         self.high.xor3(swapped, folded)
+    }
+}
+
+impl Product<Zmm> {
+    /// [`Zmm::pin`] of all of it.
+    #[inline(always)]
+    pub(crate) fn pin(&mut self) {
+        *self = Self { low: self.low.pin(), middle: self.middle.pin(), high: self.high.pin() };
     }
 }

@@ -39,9 +39,11 @@
 //!   have to be put together lane by lane.
 
 use std::mem;
+use std::ptr;
 use std::sync::Arc;
 
 use self::gcm::{Job, Long, Packet, Short, short_vectors};
+use self::pair::Pairs;
 use self::schedule::{Expand, Schedule};
 use self::vector::{Block, Vector};
 use crate::aad::Aad;
@@ -51,6 +53,7 @@ use crate::key;
 
 mod gcm;
 mod ghash;
+mod pair;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -65,6 +68,11 @@ pub(crate) use self::zmm::Zmm;
 pub(crate) trait Width: Vector {
     /// The expanded key, if it is one for these vectors.
     fn key(schedule: &key::Schedule) -> Option<&Key<Self>>;
+
+    /// Does the jobs at the front that are short packets of two vectors; gives how many.
+    fn two<J: Job<Self>, const ROUNDS: usize>(token: Self::Token, jobs: &mut [J]) -> usize {
+        Self::run(token, Short::<J, ROUNDS, 2>(jobs))
+    }
 }
 
 impl Width for Zmm {
@@ -74,6 +82,10 @@ impl Width for Zmm {
             key::Schedule::Vaes512(key) => Some(key),
             _ => None,
         }
+    }
+
+    fn two<J: Job<Self>, const ROUNDS: usize>(token: Self::Token, jobs: &mut [J]) -> usize {
+        Self::run(token, Pairs::<J, ROUNDS>(jobs))
     }
 }
 
@@ -137,13 +149,13 @@ pub(crate) fn run<V: Width, J: Job<V>>(key: &Key<V>, jobs: &mut [J]) -> usize {
 fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(token: V::Token, jobs: &mut [J]) -> usize {
     let Some(text_len) = jobs.first().and_then(J::text_len) else {
         if let Some(job) = jobs.first_mut() {
-            job.conclude(false);
+            job.refuse();
         }
         return 1;
     };
     match short_vectors::<V>(text_len) {
         Some(1) => V::run(token, Short::<J, ROUNDS, 1>(jobs)),
-        Some(2) => V::run(token, Short::<J, ROUNDS, 2>(jobs)),
+        Some(2) => V::two::<J, ROUNDS>(token, jobs),
         Some(3) => V::run(token, Short::<J, ROUNDS, 3>(jobs)),
         Some(_) => V::run(token, Short::<J, ROUNDS, 4>(jobs)),
         None => V::run(token, Long::<J, ROUNDS>(jobs)),
@@ -166,11 +178,26 @@ impl<V: Width> Job<V> for SealJob<'_> {
     #[inline(always)]
     fn packet(&mut self) -> Option<Packet<'_>> {
         let key = V::key(&self.key.schedule)?;
-        packet(key, &self.nonce, &self.aad, mem::take(&mut self.buffer))
+        packet(key, &self.nonce, &self.aad, self.buffer)
     }
 
     #[inline(always)]
-    fn conclude(&mut self, _genuine: bool) {}
+    fn has_key_of(&self, other: &Self) -> bool {
+        ptr::eq(self.key, other.key)
+    }
+
+    #[inline(always)]
+    fn conclude(&mut self, tag: V, _icv: V) {
+        // Empty from here on: nothing is sealed twice.
+        if let Some(icv) = mem::take(&mut self.buffer).last_chunk_mut() {
+            tag.store_low(icv);
+        }
+    }
+
+    #[inline(always)]
+    fn refuse(&mut self) {
+        mem::take(&mut self.buffer).fill(0);
+    }
 }
 
 impl<V: Width> Job<V> for OpenJob<'_> {
@@ -193,8 +220,18 @@ impl<V: Width> Job<V> for OpenJob<'_> {
     }
 
     #[inline(always)]
-    fn conclude(&mut self, genuine: bool) {
-        OpenJob::conclude(self, genuine);
+    fn has_key_of(&self, other: &Self) -> bool {
+        ptr::eq(self.key, other.key)
+    }
+
+    #[inline(always)]
+    fn conclude(&mut self, tag: V, icv: V) {
+        OpenJob::conclude(self, tag.same_low(icv));
+    }
+
+    #[inline(always)]
+    fn refuse(&mut self) {
+        OpenJob::conclude(self, false);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "instructions that not every CPU has; partial loads and stores")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::vector::{Block, Kernel, Vector};
@@ -222,7 +223,50 @@ impl Vector for Zmm {
     }
 }
 
+/// What a [pair](super::pair) of packets needs.
 impl Zmm {
+    /// The same, from here on: compilers neither move what made it behind the next pin, nor what is
+    /// made of it before this one.
+    #[inline(always)]
+    pub(super) fn pin(self) -> Self {
+        #[target_feature(enable = "avx512f")]
+        #[inline]
+        fn pin(mut vector: __m512i) -> __m512i {
+            // SAFETY: no instruction, and nothing changed.
+            unsafe {
+                asm!("/* {0} */", inout(zmm_reg) vector, options(nomem, nostack, preserves_flags))
+            };
+            vector
+        }
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { pin(self.0) })
+    }
+
+    /// The upper half of the lanes of `other`, the others as they are.
+    #[inline(always)]
+    pub(super) fn with_high_half(self, other: Self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { _mm512_mask_mov_epi64(self.0, 0xF0, other.0) })
+    }
+
+    /// Zero but for the lower half of the lanes.
+    #[inline(always)]
+    pub(super) fn low_half(self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        let low = unsafe { _mm512_castsi512_si256(self.0) };
+        // SAFETY: as above.
+        Self(unsafe { _mm512_zextsi256_si512(low) })
+    }
+
+    /// The upper half of the lanes as the lower one, zero in the others.
+    #[inline(always)]
+    pub(super) fn high_half(self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        let high = unsafe { _mm512_extracti64x4_epi64::<1>(self.0) };
+        // SAFETY: as above.
+        Self(unsafe { _mm512_zextsi256_si512(high) })
+    }
+
     #[inline(always)]
     fn xmm(self) -> __m128i {
         // SAFETY: AVX-512 F, as there is a vector.
