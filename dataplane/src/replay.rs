@@ -101,19 +101,19 @@ impl ReplayWindow {
     ///
     /// # Errors
     /// [`ReplayError`]; nothing has been authenticated, so it says nothing about the peer.
-    #[inline(always)]
+    #[inline]
     pub fn check(&self, seq_lo: u32) -> Result<u64, ReplayError> {
-        // Nearly always it is a little ahead of the highest, in this half or at the start of the
-        // next; then the rest says the same.
+        self.check_near(seq_lo).map_or_else(|| self.check_any(seq_lo), Ok)
+    }
+
+    /// [`check`](Self::check) of what nearly always comes: a number a little ahead of the highest,
+    /// in the same half or at the start of the next. None for others, and whatever is wrong.
+    #[inline(always)]
+    pub fn check_near(&self, seq_lo: u32) -> Option<u64> {
         #[expect(clippy::cast_possible_truncation, reason = "distances are modulo 2^32")]
         let ahead = seq_lo.wrapping_sub(self.highest as u32);
-        if self.esn
-            && (1..AHEAD_END).contains(&ahead)
-            && let Some(seq) = self.highest.checked_add(ahead.into())
-        {
-            return Ok(seq);
-        }
-        self.check_any(seq_lo)
+        let is_near = self.esn && (1..AHEAD_END).contains(&ahead);
+        self.highest.checked_add(ahead.into()).filter(|_| is_near)
     }
 
     #[inline(never)]

@@ -137,8 +137,8 @@ pub struct SaTable {
     /// Slots by SPI.
     by_spi: HashIndex,
     inbound: Vec<Option<Arc<InboundSa>>>,
-    /// Which of them take GRE, a bit for each slot.
-    take_gre: Vec<u64>,
+    /// Whether they take GRE, by slot.
+    take_gre: Vec<bool>,
     outbound: Vec<Option<Arc<OutboundSa>>>,
 }
 
@@ -153,15 +153,10 @@ impl SaTable {
         for sa in inbound {
             spis.push((hash(sa.spi), sa.slot));
             let slot = sa.slot;
-            if sa.takes_gre() {
-                let (word, bit) = gre_bit(slot);
-                if table.take_gre.len() <= word {
-                    table.take_gre.resize(word + 1, 0);
-                }
-                table.take_gre[word] |= bit;
-            }
             put(&mut table.inbound, slot, sa);
         }
+        let takes_gre = |sa: &Option<Arc<InboundSa>>| sa.as_ref().is_some_and(|sa| sa.takes_gre());
+        table.take_gre = table.inbound.iter().map(takes_gre).collect();
         table.by_spi = HashIndex::new(&spis);
         for sa in outbound {
             let slot = sa.slot;
@@ -209,12 +204,11 @@ impl SaTable {
         self.inbound.get(slot as usize)?.as_deref()
     }
 
-    /// Whether there is an inbound SA in this slot that [takes GRE](InboundSa::takes_gre),
-    /// without a look at it.
+    /// By slot, whether there is an inbound SA that [takes GRE](InboundSa::takes_gre), without a
+    /// look at it.
     #[inline(always)]
-    pub fn takes_gre(&self, slot: u32) -> bool {
-        let (word, bit) = gre_bit(slot);
-        self.take_gre.get(word).is_some_and(|word| word & bit != 0)
+    pub fn take_gre(&self) -> &[bool] {
+        &self.take_gre
     }
 
     /// The outbound SA in this slot.
@@ -222,11 +216,6 @@ impl SaTable {
     pub fn outbound(&self, slot: u32) -> Option<&OutboundSa> {
         self.outbound.get(slot as usize)?.as_deref()
     }
-}
-
-#[inline(always)]
-fn gre_bit(slot: u32) -> (usize, u64) {
-    (slot as usize / 64, 1 << (slot % 64))
 }
 
 /// The SPI itself for a tag, and mixed bits above it for a slot.

@@ -87,22 +87,27 @@ impl Inbound {
 
     /// Whether a packet came between the addresses of the SA, in UDP where that was agreed. Behind
     /// a NAT the source may change; once the packet is authentic, its SA follows (RFC 3948).
-    #[inline(always)]
     pub(super) fn is_met_by(&self, meta: &Meta, data: &[u8]) -> bool {
-        // Right behind a plain IPv4 header, and so not in UDP.
-        if meta.l4 == PLAIN_LEN && !self.udp {
-            return data.get(12..20) == Some(&self.ends);
+        if meta.l4 == PLAIN_LEN && self.is_met_in_plain(data) {
+            return true;
         }
-        self.is_met_by_any(meta, data)
-    }
-
-    #[inline(never)]
-    fn is_met_by_any(&self, meta: &Meta, data: &[u8]) -> bool {
         if meta.flags.has(Flags::UDP_ENCAPSULATED) != self.udp {
             return false;
         }
         let Ok(facts) = IpFacts::parse(data, true) else { return false };
         self.sa.local == facts.dst && (self.udp || self.sa.remote == facts.src)
+    }
+
+    /// The same, if it can be told, of a packet right behind a plain IPv4 header, and so not in UDP.
+    #[inline(always)]
+    pub(super) fn is_met_in_plain(&self, data: &[u8]) -> bool {
+        !self.udp && data.get(12..20) == Some(&self.ends)
+    }
+
+    /// What a job needs: key, SPI, and whether there is ESN.
+    #[inline(always)]
+    pub(super) fn as_job(&self) -> (&Key, u32, bool) {
+        (&self.key, self.spi, self.esn)
     }
 
     /// Tells the control thread when the peer's address or port changed (RFC 7296 section 2.23).

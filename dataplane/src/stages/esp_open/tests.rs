@@ -5,9 +5,10 @@ use dpdk::{Eal, Mempool, MempoolConfig};
 use proptest::prelude::*;
 
 use super::*;
+use crate::replay::ReplayWindow;
 use crate::stages::tests::{context, ip, sa};
 use crate::tables::encap::ICV;
-use crate::tables::sa::SaMode;
+use crate::tables::sa::{Lifetime, SaMode};
 use crate::tables::{SaTable, Tables};
 
 const HUB: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -64,7 +65,7 @@ proptest! {
         let (mut usual, mut any) = (arrive(), arrive());
         let mut events = Vec::new();
         let mut context = context(&tables, &mut events);
-        let accepted = ours.accept_usual(&context, &mut usual, number);
+        let accepted = ours.accept_usual(context.tables.sas.take_gre(), &mut usual, number);
         if let Some(verdict) = accepted {
             let by_any = theirs.accept(&mut context, &mut any, number);
             prop_assert_eq!(verdict, Verdict::from(by_any));
@@ -82,5 +83,39 @@ proptest! {
             (format!("{:?}", state.counters), state.window.clone())
         };
         prop_assert_eq!(left(&ours), left(&theirs));
+    }
+
+    /// The check of the usual packet says what the check of any says, or nothing, and it says
+    /// something of what is usual.
+    #[test]
+    fn the_usual_are_checked_as_any(
+        from in prop_oneof![4 => Just(SPOKE), 1 => Just(HUB), 1 => any::<u32>().prop_map(Into::into)],
+        spi in prop_oneof![4 => Just(7_u32), 1 => any::<u32>()],
+        (udp, esn) in proptest::option::weighted(0.2, any::<(bool, bool)>())
+            .prop_map(|odd| odd.unwrap_or((false, true))),
+        (highest, ahead) in (0u64..400, -70i64..200),
+        (lifetime, now) in (0u64..3, 0u64..3),
+        (l4, len) in prop_oneof![3 => Just((20_u16, 80_usize)), 1 => (0u16..40, 0usize..80)],
+    ) {
+        let Some(number) = highest.checked_add_signed(ahead) else { return Ok(()) };
+        let lifetime = Lifetime { tsc: lifetime, ..Lifetime::default() };
+        let window = ReplayWindow::new(64, esn).unwrap();
+        let sa = InboundSa { udp, esn, spi: 7, lifetime, window, ..sa(HUB, SPOKE) };
+        let (stage, tables) = gateway(sa, highest);
+        let mut esp = vec![0; 60];
+        esp[..4].copy_from_slice(&spi.to_be_bytes());
+        esp[4..8].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+        let data = &ip(from, HUB, 50, 0, &esp)[..len];
+        let meta = Meta { sa: 0, l4, ..Meta::default() };
+
+        let usual = stage.check_usual(now, &meta, data).map(|(number, _)| number);
+        let mut events = Vec::new();
+        let mut context = Context { now, ..context(&tables, &mut events) };
+        let any = stage.check(&mut context, &meta, data).map(|(number, _)| number);
+        if let Some(number) = usual {
+            prop_assert_eq!(Ok(number), any);
+        }
+        let is_usual = l4 == 20 && len >= 36 && !udp && esn && ahead > 0;
+        prop_assert_eq!(usual.is_some(), is_usual && any.is_ok());
     }
 }
