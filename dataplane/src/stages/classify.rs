@@ -80,7 +80,7 @@ fn arrived<const SPREAD: bool>(
     let arrival = Arrival { interface, mac: mac_bits(interface.mac.octets()) };
     match interface.role {
         Role::Overlay => {
-            stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet))
+            from_hosts::<SPREAD>(arrival, packets, verdicts);
         }
         Role::Underlay => {
             // Most packets that come together are of one kind.
@@ -162,6 +162,16 @@ fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'
     let ip = plain::Packet::new(&data[eth::HEADER_LEN..])?;
     let checksum_good = packet.mbuf.rx_ip_checksum() == Checksum::Good || ip.verify_checksum();
     (checksum_good && is_plain_v4(ip.src())).then_some(ip)
+}
+
+/// Decides about the plain packets of hosts, in a loop of its own.
+#[inline(never)]
+fn from_hosts<const SPREAD: bool>(
+    arrival: Arrival<'_>,
+    packets: &mut [Packet],
+    verdicts: &mut [stage::Verdict],
+) {
+    stage::decide_each(packets, verdicts, |packet| from_host::<SPREAD>(arrival, packet));
 }
 
 /// Decides about a plain packet of a host.

@@ -4,41 +4,51 @@
 use wire::checksum::{self, Sum};
 use wire::esp;
 
-use crate::packet::Packet;
 use crate::stages::rewrite::halves;
-use crate::tables::encap::{ESP_IV, ESP_TRAILER, Encap, ICV};
+use crate::tables::encap::{DF, ESP_IV, ESP_TRAILER, Encap, HALF, ICV, ip_start};
 
 /// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
 const TOS_CONTROL: u8 = 0xc0;
-/// DF in the word of flags and fragment offset.
-const DF: u16 = 0x4000;
+const PROTO_IP4: u8 = 4;
+const PROTO_IP6: u8 = 41;
 const IP4_LEN: usize = 20;
 const IP6_LEN: usize = 40;
 
 /// What the outer headers take from the inner packet.
 pub(super) struct Inner {
-    pub(super) octets: usize,
-    tos: u8,
-    /// Flags and fragment offset as far as the outer header may copy them.
-    df: u16,
-    ip_next_header: u8,
+    pub(super) octets: u16,
+    /// What an IPv4 header begins with, and the same of anything else: see [`ip_start`].
+    start: u64,
 }
 
 impl Inner {
     #[inline(always)]
-    pub(super) fn of(packet: &Packet) -> Self {
-        let data = packet.mbuf.data();
-        let octets = packet.mbuf.len();
-        match data {
-            [first, tos, _, _, _, _, high, low, ..] if first >> 4 == 4 => {
-                let df = u16::from_be_bytes([*high, *low]) & DF;
-                Inner { tos: *tos, df, ip_next_header: 4, octets }
-            }
-            [first, second, ..] if first >> 4 == 6 => {
-                Inner { tos: first << 4 | second >> 4, df: DF, ip_next_header: 41, octets }
-            }
-            _ => Inner { tos: TOS_CONTROL, df: 0, ip_next_header: 0, octets },
+    pub(super) fn of(data: &[u8]) -> Self {
+        let start = match data.first_chunk().map(|start| u64::from_be_bytes(*start)) {
+            Some(start) if start >> 60 == 4 => start,
+            _ => start_like(data),
+        };
+        Inner { octets: length(data.len()), start }
+    }
+
+    /// The protocol number of an IP packet in another one, or 0.
+    #[inline(always)]
+    fn next_header(&self) -> u8 {
+        match self.start >> 60 {
+            4 => PROTO_IP4,
+            6 => PROTO_IP6,
+            _ => 0,
         }
+    }
+}
+
+/// What an IPv4 header would begin with that had the marks of a packet that has none.
+#[cold]
+#[inline(never)]
+fn start_like(data: &[u8]) -> u64 {
+    match data {
+        [first, second, ..] if first >> 4 == 6 => ip_start(6 << 4, first << 4 | second >> 4, DF),
+        _ => ip_start(0, TOS_CONTROL, 0),
     }
 }
 
@@ -64,7 +74,8 @@ impl Tail {
     #[expect(clippy::cast_possible_truncation, reason = "padding is less than four octets")]
     pub(super) fn of(encap: &Encap, inner: &Inner) -> Self {
         let header = usize::from(encap.len).wrapping_sub(usize::from(encap.esp) + ESP_IV);
-        let pad = esp::padding_for(header.wrapping_add(inner.octets), esp::ALIGN) % esp::ALIGN;
+        let octets = header.wrapping_add(inner.octets.into());
+        let pad = esp::padding_for(octets, esp::ALIGN) % esp::ALIGN;
         Tail { len: (pad + ESP_TRAILER + ICV) as u16, pad }
     }
 
@@ -73,7 +84,7 @@ impl Tail {
     #[inline(always)]
     pub(super) fn write(self, data: &mut [u8], encap: &Encap, inner: &Inner) {
         let next_header = match encap.next_header {
-            0 => inner.ip_next_header,
+            0 => inner.next_header(),
             gre_or_ip => gre_or_ip,
         };
         let word = TRAILERS[self.pad] | u64::from(next_header) << (8 * (self.pad + 1));
@@ -103,33 +114,29 @@ pub(super) fn gre(data: &mut [u8], encap: &Encap, protocol: u16, sequence: u32, 
     }
 }
 
-/// All headers of a plain template at once. `data` ends with the packet; gives the octets of the
-/// outer one, or none, with nothing written, if `data` is shorter than what is copied at a time.
+/// All headers of a plain template at once, before a packet; with them it has `outer_len` octets
+/// from the outer IP header on.
 #[inline(always)]
 pub(super) fn plain<const SEALED: bool>(
-    data: &mut [u8],
+    head: &mut [u8; 2 * HALF],
     encap: &Encap,
     inner: &Inner,
-    (id, protocol): (u16, u16),
+    (outer_len, id, protocol): (u16, u16, u16),
     sealing: Sealing,
-) -> Option<usize> {
-    let octets = data.len();
-    let head = data.first_chunk_mut()?;
+) {
     encap.write_plain(head);
     let ip = encap.plain_ip();
     let upper = ip + IP4_LEN;
-    let header = &mut head[ip..upper];
-    let outer_len = octets - ip;
-    let sum = ip4(header, encap, inner, outer_len, id);
-    header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
-    let gre = if SEALED { upper + ESP_IV } else { upper };
     if encap.gre != 0 {
+        let gre = if SEALED { upper + ESP_IV } else { upper };
         head[gre + 2..gre + 4].copy_from_slice(&protocol.to_be_bytes());
     }
     if SEALED {
         numbers(&mut head[upper..upper + ESP_IV], sealing);
     }
-    Some(outer_len)
+    let header = &mut head[ip..upper];
+    let sum = ip4(header, encap, inner, outer_len, id);
+    header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
 }
 
 /// Low half of the sequence number, and the IV, of an ESP header with its IV.
@@ -168,7 +175,7 @@ pub(super) fn outer_ip(
         return ip6(&mut data[at..], encap, inner, octets, flow_label);
     }
     let header = &mut data[at..at + IP4_LEN];
-    let sum = ip4(header, encap, inner, octets, id);
+    let sum = ip4(header, encap, inner, length(octets), id);
     if !offloaded {
         header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
     }
@@ -177,12 +184,12 @@ pub(super) fn outer_ip(
 /// The IP header of a GRE packet that goes into tunnel mode, and ends where the ESP trailer begins.
 pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u16) {
     let at = usize::from(encap.inner);
-    let octets = usize::from(encap.len) + inner.octets - at;
+    let octets = usize::from(encap.len) + usize::from(inner.octets) - at;
     if encap.outer_v6 {
         return ip6(&mut data[at..], encap, inner, octets, 0);
     }
     let header = &mut data[at..at + IP4_LEN];
-    ip4(header, encap, inner, octets, id);
+    ip4(header, encap, inner, length(octets), id);
     let sum = checksum::of(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
@@ -190,29 +197,24 @@ pub(super) fn tunnelled_ip(data: &mut [u8], encap: &Encap, inner: &Inner, id: u1
 /// The fields of an IPv4 header that differ from packet to packet, but for the checksum. Gives the
 /// sum of an outer header: the template's, and these fields.
 #[inline(always)]
-fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, id: u16) -> Sum {
-    let df = inner.df & encap.df_keep | encap.df_set;
-    let fields = [outer_tos(encap, inner).into(), length(octets), id, df];
-    let [tos, octets, id, df] = fields.map(u64::from);
-    // Version and header length are the template's, and in its sum.
-    let words = (VERSION << 8 | tos) << 48 | octets << 32 | id << 16 | df;
+fn ip4(header: &mut [u8], encap: &Encap, inner: &Inner, octets: u16, id: u16) -> Sum {
+    let start = outer_start(encap, inner);
+    let words = start | u64::from(octets) << 32 | u64::from(id) << 16;
     header[..8].copy_from_slice(&words.to_be_bytes());
-    encap.ip_sum.words(words & !(VERSION << 56))
+    encap.ip_sum.words(words)
 }
 
-/// Version 4, five words of header.
-const VERSION: u64 = 0x45;
-
 fn ip6(header: &mut [u8], encap: &Encap, inner: &Inner, octets: usize, flow_label: u32) {
-    let word = 6 << 28 | u32::from(outer_tos(encap, inner)) << 20 | flow_label;
+    let [_, traffic_class, ..] = outer_start(encap, inner).to_be_bytes();
+    let word = 6 << 28 | u32::from(traffic_class) << 20 | flow_label;
     header[..4].copy_from_slice(&word.to_be_bytes());
     header[4..6].copy_from_slice(&length(octets - IP6_LEN).to_be_bytes());
 }
 
-/// DSCP as the template says; ECN is copied, the normal mode of RFC 6040 section 4.1.
+/// What the outer IP header begins with, see [`ip_start`].
 #[inline(always)]
-fn outer_tos(encap: &Encap, inner: &Inner) -> u8 {
-    inner.tos & encap.tos_keep | encap.tos_set
+fn outer_start(encap: &Encap, inner: &Inner) -> u64 {
+    inner.start & encap.ip_keep | encap.ip_set
 }
 
 /// A length as it is on the wire. The MTU of a template leaves room for all its headers within

@@ -69,6 +69,7 @@ impl Stage for GreDecap {
 }
 
 /// Decapsulates the usual packets, as [`plain()`] knows them; [`decap`] has the others.
+#[inline(never)]
 fn usual<'a>(
     context: &Context<'a>,
     known: &mut Known<'a, '_>,

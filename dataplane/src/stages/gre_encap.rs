@@ -17,7 +17,6 @@ use crate::engine::topology::output::gre_encap;
 use crate::packet::{Flags, Layer, NONE, Packet};
 use crate::stages::fill::{self, Inner, Sealing, Tail};
 use crate::stages::rewrite::halves;
-use crate::tables::encap::PLAIN;
 use crate::tables::sa::Lifetime;
 use crate::tables::{Adjacency, Encap, FastMap, OutboundSa};
 use dpdk::{Mbuf, TxRequest};
@@ -73,16 +72,16 @@ impl Outbound {
 
     /// The next sequence number and its IV, for a packet of `octets`.
     #[inline(always)]
-    fn number(&self, octets: usize) -> Sealing {
+    fn number(&self, octets: u16) -> Sealing {
         let counters = &*self.counters;
         let sequence = counters.sequence.value().wrapping_add(1);
-        counters.traffic.count(octets);
+        counters.traffic.count(octets.into());
         counters.sequence.set(sequence);
         Sealing { sequence, iv: sequence.wrapping_add(self.iv_offset) }
     }
 
     /// The same, or why there is none. An SA that stopped stays stopped.
-    fn next(&mut self, octets: usize, now: u64) -> Result<Sealing, DropReason> {
+    fn next(&mut self, octets: u16, now: u64) -> Result<Sealing, DropReason> {
         if self.may_send(now) { Ok(self.number(octets)) } else { Err(self.stop()) }
     }
 
@@ -135,49 +134,58 @@ impl GreEncap {
     /// room for them. Of all others, [`any`](Self::any) takes care.
     fn usual(&mut self, context: &Context<'_>, packets: &mut [Packet], verdicts: &mut [Verdict]) {
         let adjacencies = &context.tables.adjacencies[..];
-        decide_each(packets, verdicts, |packet| {
-            match adjacencies.get(packet.meta.adjacency as usize)? {
-                // The same code each time, so that each does what it needs and no more.
-                Adjacency::Tunnel(encap) if encap.plain && encap.slot == NONE => {
-                    self.plain::<false>(context, packet, encap)
-                }
-                Adjacency::Tunnel(encap) if encap.plain => {
-                    self.plain::<true>(context, packet, encap)
-                }
-                _ => None,
-            }
-        });
+        let Some(first) = packets.first().and_then(|packet| template(adjacencies, packet)) else {
+            return;
+        };
+        // Most packets that come together are of one kind, and have a loop that needs few
+        // registers.
+        if first.slot == NONE {
+            self.plain::<false>(context, packets, verdicts);
+        } else {
+            self.plain::<true>(context, packets, verdicts);
+        }
     }
 
-    /// None, and nothing changed, if something is in the way.
-    #[inline(always)]
+    /// The same of those whose template has an SA as the parameter says.
+    #[inline(never)]
     fn plain<const SEALED: bool>(
         &mut self,
         context: &Context<'_>,
-        packet: &mut Packet,
-        encap: &Encap,
-    ) -> Option<Verdict> {
-        let inner = Inner::of(packet);
-        let tail = if SEALED { Tail::of(encap, &inner) } else { Tail::default() };
-        let state = if SEALED {
-            let state = self.outbound.get(encap.slot as usize)?.as_ref()?;
-            Some(state.may_send(context.now).then_some(state)?)
-        } else {
-            None
+        packets: &mut [Packet],
+        verdicts: &mut [Verdict],
+    ) {
+        let adjacencies = &context.tables.adjacencies[..];
+        let lay = |packet: &mut Packet| -> Option<Verdict> {
+            let encap = template(adjacencies, packet)?;
+            if SEALED != (encap.slot != NONE) {
+                return None;
+            }
+            let inner = Inner::of(packet.mbuf.data());
+            if inner.octets < encap.plain_from {
+                return None;
+            }
+            let tail = if SEALED { Tail::of(encap, &inner) } else { Tail::default() };
+            let state = if SEALED {
+                let state = self.outbound.get(encap.slot as usize)?.as_ref()?;
+                Some(state.may_send(context.now).then_some(state)?)
+            } else {
+                None
+            };
+            let data = packet.mbuf.grow(encap.len.into(), tail.len)?;
+            self.identification = self.identification.wrapping_add(self.stride);
+            let id = self.identification;
+            let sealing = state.map(|state| state.number(inner.octets)).unwrap_or_default();
+            if SEALED {
+                tail.write(data, encap, &inner);
+            }
+            let protocol = packet.meta.ether_type;
+            let outer_len = encap.overhead + inner.octets + tail.len;
+            let fields = (outer_len, id, protocol);
+            fill::plain::<SEALED>(data.first_chunk_mut()?, encap, &inner, fields, sealing);
+            let output = laid::<SEALED>(context, packet, encap, (&inner, outer_len, sealing));
+            Some(Verdict::output(output))
         };
-        // As much as is copied at a time.
-        if usize::from(encap.len) + inner.octets + usize::from(tail.len) < PLAIN.end {
-            return None;
-        }
-        let (id, protocol) = (self.identification, packet.meta.ether_type);
-        let data = packet.mbuf.grow(encap.len.into(), tail.len)?;
-        self.identification = id.wrapping_add(self.stride);
-        let sealing = state.map(|state| state.number(inner.octets)).unwrap_or_default();
-        if SEALED {
-            tail.write(data, encap, &inner);
-        }
-        let outer_len = fill::plain::<SEALED>(data, encap, &inner, (id, protocol), sealing)?;
-        Some(Verdict::output(laid::<SEALED>(context, packet, encap, (&inner, outer_len, sealing))))
+        decide_each(packets, verdicts, lay);
     }
 
     #[inline(never)]
@@ -199,7 +207,7 @@ impl GreEncap {
         packet: &mut Packet,
         encap: &Encap,
     ) -> Result<usize, DropReason> {
-        let inner = Inner::of(packet);
+        let inner = Inner::of(packet.mbuf.data());
         let (sealing, tail) = if SEALED {
             (self.number(encap, &inner, context)?, Tail::of(encap, &inner))
         } else {
@@ -210,7 +218,7 @@ impl GreEncap {
         if SEALED {
             tail.write(data, encap, &inner);
         }
-        let outer_len = data.len() - usize::from(encap.ip);
+        let outer_len = encap.overhead + inner.octets + tail.len;
         self.headers(packet, encap, &inner, sealing)?;
         Ok(laid::<SEALED>(context, packet, encap, (&inner, outer_len, sealing)))
     }
@@ -231,7 +239,7 @@ impl GreEncap {
         encap.write_to(data);
         if encap.gre != 0 {
             let sequence = self.gre_sequence(encap);
-            fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets);
+            fill::gre(data, encap, packet.meta.ether_type, sequence, inner.octets.into());
         }
         if encap.inner != 0 {
             fill::tunnelled_ip(data, encap, inner, id);
@@ -321,18 +329,27 @@ impl Stage for GreEncap {
     }
 }
 
+/// The template of a packet that goes into a tunnel.
+#[inline(always)]
+fn template<'a>(adjacencies: &'a [Adjacency], packet: &Packet) -> Option<&'a Encap> {
+    match adjacencies.get(packet.meta.adjacency as usize)? {
+        Adjacency::Tunnel(encap) => Some(encap),
+        _ => None,
+    }
+}
+
 /// Notes and counts a packet whose headers are there; says where it goes.
 #[inline(always)]
 fn laid<const SEALED: bool>(
     context: &Context<'_>,
     packet: &mut Packet,
     encap: &Encap,
-    (inner, outer_len, sealing): (&Inner, usize, Sealing),
+    (inner, outer_len, sealing): (&Inner, u16, Sealing),
 ) -> usize {
-    encap.sent[context.core].count(inner.octets);
+    encap.sent[context.core].count(inner.octets.into());
     packet.meta.layer = Layer::Ethernet;
     packet.meta.port = encap.port;
-    let fits = outer_len <= usize::from(encap.path_mtu);
+    let fits = outer_len <= encap.path_mtu;
     if !fits {
         packet.meta.mtu = encap.path_mtu;
     }

@@ -15,12 +15,12 @@ use crate::addr::Addr;
 use crate::bucket::TokenBucket;
 use crate::drops::DropReason;
 use crate::engine::message::{Event, REDIRECT_HEAD_MAX, Redirect};
-use crate::engine::stage::{Context, Outputs, Stage, Verdict, any_undecided, decide_each};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict, any_undecided};
 use crate::engine::topology::output::lookup;
 use crate::ip::IpFacts;
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
 use crate::stages::rewrite::{age, hop, rewrite_l2};
-use crate::tables::fib::{Found, Next};
+use crate::tables::fib::Found;
 use crate::tables::policy::Action;
 use crate::tables::{Adjacency, Encap, L2Rewrite, Tables, Template};
 
@@ -128,8 +128,7 @@ impl Lookup {
 /// The adjacency that a route leads to.
 #[inline(always)]
 fn found_adjacency(adjacencies: &[Adjacency], found: Found) -> Option<&Adjacency> {
-    let Next(index) = found.next()?;
-    adjacencies.get(index as usize)
+    adjacencies.get(found.index() as usize)
 }
 
 /// Whether this is an IPv4 packet to one destination: then its route was looked up, if it has none
@@ -150,6 +149,7 @@ const FIRST_GROUP: u32 = 0xe000_0000;
 /// Decides about packets as nearly all are: IPv4, by a route that leads right into a tunnel, to a
 /// neighbour or to one on a connected subnet, with nothing to be done but that. About all others,
 /// [`route`] decides; of these it would say the same.
+#[inline(never)]
 fn usual<const SPREAD: bool>(
     tables: &Tables,
     packets: &mut [Packet],
@@ -157,11 +157,13 @@ fn usual<const SPREAD: bool>(
     verdicts: &mut [Verdict],
 ) {
     let adjacencies = &tables.adjacencies[..];
-    let mut each = found.iter();
-    decide_each(packets, verdicts, |packet| {
-        let found = *each.next()?;
-        along::<SPREAD>(packet, found, || found_adjacency(adjacencies, found))
-    });
+    for ((packet, found), verdict) in packets.iter_mut().zip(found).zip(&mut *verdicts) {
+        if let Some(decided) =
+            along::<SPREAD>(packet, *found, || found_adjacency(adjacencies, *found))
+        {
+            *verdict = decided;
+        }
+    }
     if any_undecided(verdicts) {
         connected(tables, packets, found, verdicts);
     }
@@ -205,22 +207,25 @@ fn along<'a, const SPREAD: bool>(
         IpFacts::parse(packet.mbuf.data(), true).map(|facts| facts.dst),
         Ok(Addr::v4(packet.meta.destination)),
     );
-    let aged = Aged::new(packet.mbuf.data().first_chunk()?)?;
     match adjacency()? {
         Adjacency::Tunnel(encap) => {
-            if may_be_syn(packet) {
+            let data = packet.mbuf.data_mut()?;
+            let aged = Aged::new(data.first_chunk()?)?;
+            if may_be_syn(data) {
                 return None;
             }
-            aged.write(packet.mbuf.data_mut()?.first_chunk_mut()?);
+            aged.write(data.first_chunk_mut()?);
             if SPREAD {
                 packet.meta.lane = lane(packet, encap);
             }
-            Next(packet.meta.adjacency) = found.next()?;
+            packet.meta.adjacency = found.index();
             Some(Verdict::output(into(packet, encap)))
         }
         Adjacency::Neighbor(l2) => {
-            let fits = packet.mbuf.len() <= usize::from(l2.mtu);
-            if !fits || packet.meta.mss != 0 && may_be_syn(packet) {
+            let data = packet.mbuf.data();
+            let aged = Aged::new(data.first_chunk()?)?;
+            let fits = data.len() <= usize::from(l2.mtu);
+            if !fits || packet.meta.mss != 0 && may_be_syn(data) {
                 return None;
             }
             hop(packet, l2, aged).then(|| Verdict::output(lookup::TX))
@@ -388,8 +393,7 @@ fn to_neighbor(packet: &mut Packet, l2: &L2Rewrite) -> Result<usize, DropReason>
 /// Whether an IPv4 packet can be a TCP SYN. Fields are looked at where they usually are: of what
 /// has options or is a fragment it only matters that no SYN is overlooked.
 #[inline(always)]
-fn may_be_syn(packet: &Packet) -> bool {
-    let data = packet.mbuf.data();
+fn may_be_syn(data: &[u8]) -> bool {
     data.get(9) == Some(&IpProto::TCP.0)
         && (data[0] != 0x45 || data.get(33).is_none_or(|flags| flags & 2 != 0))
 }

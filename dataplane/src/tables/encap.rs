@@ -7,6 +7,7 @@
 //!                 ^ip           ^esp        ^inner       ^gre
 //! ```
 
+use std::mem::offset_of;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,19 +28,25 @@ pub const NO_INTERFACE: u16 = u16::MAX - 1;
 
 /// What [`Encap::write_plain`] copies at a time.
 pub const HALF: usize = 32;
-/// Lengths of plain templates.
-pub const PLAIN: Range<usize> = HALF..2 * HALF;
+/// Lengths of plain templates: the two copies reach no further.
+const PLAIN: Range<u8> = 32..64;
+const _: () = assert!(PLAIN.start as usize == HALF && PLAIN.end as usize == 2 * HALF);
 /// Octets of the ESP header and the explicit IV of AES-GCM (RFC 4106 section 3).
 pub const ESP_IV: usize = 16;
 /// Octets of the ICV of AES-GCM.
 pub const ICV: usize = 16;
+/// Octets of a VLAN tag: one bit.
+const TAG_LEN: usize = L2_MAX - eth::HEADER_LEN;
+const _: () = assert!(TAG_LEN.is_power_of_two());
 /// Octets of pad length and next header.
 pub const ESP_TRAILER: usize = 2;
 
 /// The ECN bits of a TOS octet or traffic class.
 const ECN: u8 = 0b11;
 /// DF in the word of flags and fragment offset of IPv4.
-const DF: u16 = 0x4000;
+pub const DF: u16 = 0x4000;
+/// The first octet of an IPv4 header: version 4, five words.
+const VERSION_4: u8 = 0x45;
 const PROTO_UDP: u8 = 17;
 const PROTO_GRE: u8 = 47;
 const PROTO_ESP: u8 = 50;
@@ -58,6 +65,13 @@ pub enum DfPolicy {
     Clear,
 }
 
+impl DfPolicy {
+    /// DF, if the policy is this one.
+    fn flag_if(self, policy: DfPolicy) -> u16 {
+        if self == policy { DF } else { 0 }
+    }
+}
+
 /// What the outer DSCP is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DscpPolicy {
@@ -66,6 +80,22 @@ pub enum DscpPolicy {
     Copy,
     /// This one, 0 to 63.
     Fixed(u8),
+}
+
+impl DscpPolicy {
+    /// The bits of a TOS octet that are the inner packet's: ECN always, which is the normal mode of
+    /// RFC 6040 section 4.1.
+    fn copied(self) -> u8 {
+        if self == DscpPolicy::Copy { u8::MAX } else { ECN }
+    }
+
+    /// The bits that are set.
+    fn set(self) -> u8 {
+        match self {
+            DscpPolicy::Copy => 0,
+            DscpPolicy::Fixed(dscp) => dscp << 2,
+        }
+    }
 }
 
 /// The GRE header of a template.
@@ -150,77 +180,83 @@ pub struct EncapSpec {
     pub sent: Arc<[Traffic]>,
 }
 
-/// A template, ready to be applied. What a packet needs of it lies together: with most stacks, two
-/// cache lines of fields and header.
+/// A template, ready to be applied. What most packets need of it lies together, in two cache lines
+/// of fields and header.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Encap {
     /// What was sent, a shard a core.
     pub sent: Arc<[Traffic]>,
+    /// What the outer IP header begins with, see [`ip_start`]: the bits of the inner one that are
+    /// copied,
+    pub ip_keep: u64,
+    /// and those that are set.
+    pub ip_set: u64,
     /// Slot of the outbound SA, or [`crate::packet::NONE`].
     pub slot: u32,
-    /// Ordering domain, or [`crate::packet::NONE`]: by flow.
-    pub lane: u32,
-    /// One's complement sum of the outer IPv4 header as it is in the template; see
-    /// [`Sum`].
+    /// One's complement sum of the outer IPv4 header from its TTL on; see [`Sum`].
     pub ip_sum: Sum,
-    /// Largest inner IP packet.
-    pub mtu: u16,
     /// Largest outer IP packet; bigger ones are fragmented after encapsulation.
     pub path_mtu: u16,
-    /// TCP MSS to clamp to for IPv4; 20 less for IPv6. 0: off.
-    pub mss: u16,
     /// Port to send on.
     pub port: u16,
+    /// Octets that the template adds to an outer IP packet: all but the link-layer header.
+    pub overhead: u16,
+    /// Octets of the smallest inner packet that [`Self::write_plain`] may be used for; more than
+    /// any has, unless the template is plain: IPv4, then ESP, GRE with a key at most, or both, of
+    /// [`PLAIN`] octets, so that no field but these differs from packet to packet.
+    pub plain_from: u16,
+    /// Octets of the template.
+    pub len: u8,
+    /// Offset of the outer IP header: 14 or 18.
+    pub ip: u8,
+    /// Offset of the ESP header, or 0.
+    pub esp: u8,
+    /// Offset of the GRE header, or 0.
+    pub gre: u8,
+    /// ESP next header; 0: by version of the inner packet.
+    pub next_header: u8,
+    /// The header; per-packet fields are zero.
+    pub template: [u8; TEMPLATE_MAX],
+    /// Offset of the UDP header, or 0.
+    pub udp: u8,
+    /// Offset of the IP header of tunnel-mode GRE, or 0.
+    pub inner: u8,
+    /// GRE fields.
+    pub gre_fields: GreSpec,
+    /// Outer header is IPv6.
+    pub outer_v6: bool,
+    /// The port fills in the checksum of the outer header, which is IPv4.
+    pub tx_checksum: bool,
+    /// Index of the peer's own adjacency, which the GRE sequence is known by.
+    pub peer: u32,
+    /// Ordering domain, or [`crate::packet::NONE`]: by flow.
+    pub lane: u32,
+    /// Largest inner IP packet.
+    pub mtu: u16,
+    /// TCP MSS to clamp to for IPv4; 20 less for IPv6. 0: off.
+    pub mss: u16,
     /// Interface index of the tunnel.
     pub interface: u16,
     /// Interface index of the first tunnel of the NHRP network. Packets that came by it, or by a
     /// later one that turns out to be of the same network, are sampled for a redirect;
     /// [`NO_INTERFACE`]: none.
     pub redirect_from: u16,
-    /// Octets of the template.
-    pub len: u8,
-    /// Offset of the outer IP header: 14 or 18.
-    pub ip: u8,
-    /// Offset of the UDP header, or 0.
-    pub udp: u8,
-    /// Offset of the ESP header, or 0.
-    pub esp: u8,
-    /// Offset of the IP header of tunnel-mode GRE, or 0.
-    pub inner: u8,
-    /// Offset of the GRE header, or 0.
-    pub gre: u8,
-    /// ESP next header; 0: by version of the inner packet.
-    pub next_header: u8,
-    /// GRE fields.
-    pub gre_fields: GreSpec,
-    /// Outer header is IPv6.
-    pub outer_v6: bool,
-    /// IPv4, then ESP, GRE with a key at most, or both: no field but these differs from packet to
-    /// packet, and the header has [`PLAIN`] octets.
-    pub plain: bool,
-    /// The port fills in the checksum of the outer header, which is IPv4.
-    pub tx_checksum: bool,
-    /// The outer TOS or traffic class is the inner one's bits of `tos_keep`, and `tos_set`.
-    pub tos_keep: u8,
-    /// See `tos_keep`.
-    pub tos_set: u8,
-    /// The outer DF is the inner one under `df_keep`, and `df_set`: bits of the word of flags and
-    /// fragment offset.
-    pub df_keep: u16,
-    /// See `df_keep`.
-    pub df_set: u16,
-    /// The header; per-packet fields are zero.
-    pub template: [u8; TEMPLATE_MAX],
-    /// Index of the peer's own adjacency, which the GRE sequence is known by. Few tunnels have one,
-    /// so it lies behind the header.
-    pub peer: u32,
 }
+
+const _: () = assert!(offset_of!(Encap, template) + 2 * HALF <= 2 * align_of::<Encap>());
 
 /// Octets of IP and TCP headers without options, IPv4.
 const TCP_OVERHEAD_V4: u16 = 40;
 /// Largest IP packet.
 const IP_MAX: u16 = u16::MAX;
+
+/// The first two words of an IPv4 header: version and length, TOS, the flags with the fragment
+/// offset, and zero for total length and identification.
+#[inline(always)]
+pub const fn ip_start(version: u8, tos: u8, flags: u16) -> u64 {
+    (version as u64) << 56 | (tos as u64) << 48 | flags as u64
+}
 
 /// TCP MSS for an inner MTU, IPv4; IPv6 has 20 less.
 pub fn mss_for(mtu: u16) -> u16 {
@@ -253,20 +289,18 @@ impl Encap {
     #[inline]
     pub fn prefetch(&self) {
         dpdk::prefetch(self);
-        dpdk::prefetch(&self.template);
         dpdk::prefetch(&self.template[HALF]);
     }
 
     /// Copies the template to the start of `data`, which is at least as long.
-    ///
     #[inline]
     pub fn write_to(&self, data: &mut [u8]) {
         let len = usize::from(self.len);
         data[..len].copy_from_slice(&self.template[..len]);
     }
 
-    /// The same for a [`plain`](Self::plain) template: two copies of fixed length, which overlap,
-    /// are several times cheaper than one of a length that the compiler does not know.
+    /// The same for a [plain](Self::plain_from) template: two copies of fixed length, which
+    /// overlap, are several times cheaper than one of a length that the compiler does not know.
     #[inline(always)]
     pub fn write_plain(&self, data: &mut [u8; 2 * HALF]) {
         let second = usize::from(self.len) % HALF;
@@ -275,11 +309,11 @@ impl Encap {
         data[..HALF].copy_from_slice(&self.template[..HALF]);
     }
 
-    /// Where the outer IP header of a [`plain`](Self::plain) template begins, said in a way that
-    /// the compiler knows both places.
+    /// Where the outer IP header of a [plain](Self::plain_from) template begins, said in a way that
+    /// the compiler knows how far it reaches.
     #[inline(always)]
     pub fn plain_ip(&self) -> usize {
-        if usize::from(self.ip) == L2_MAX { L2_MAX } else { eth::HEADER_LEN }
+        eth::HEADER_LEN + (usize::from(self.ip).wrapping_sub(eth::HEADER_LEN) & TAG_LEN)
     }
 
     /// Lays the template out. `spec.local` and `spec.remote` must be of one family.
@@ -297,6 +331,8 @@ impl Encap {
         let mut encap = Encap {
             template: [0; TEMPLATE_MAX],
             ip_sum: Sum::default(),
+            overhead: 0,
+            plain_from: u16::MAX,
             len: 0,
             ip: 0,
             udp: 0,
@@ -305,17 +341,11 @@ impl Encap {
             gre: 0,
             gre_fields: gre,
             outer_v6,
-            plain: false,
             tx_checksum: spec.link.tx_checksum && !outer_v6,
             next_header: 0,
             slot: spec.esp.map_or(crate::packet::NONE, |esp| esp.slot),
-            tos_keep: if spec.dscp == DscpPolicy::Copy { u8::MAX } else { ECN },
-            tos_set: match spec.dscp {
-                DscpPolicy::Copy => 0,
-                DscpPolicy::Fixed(dscp) => dscp << 2,
-            },
-            df_keep: if spec.df == DfPolicy::Copy { DF } else { 0 },
-            df_set: if spec.df == DfPolicy::Set { DF } else { 0 },
+            ip_keep: ip_start(0, spec.dscp.copied(), spec.df.flag_if(DfPolicy::Copy)),
+            ip_set: ip_start(VERSION_4, spec.dscp.set(), spec.df.flag_if(DfPolicy::Set)),
             port: spec.link.port,
             interface: spec.interface,
             redirect_from: spec.redirect.unwrap_or(NO_INTERFACE),
@@ -329,9 +359,13 @@ impl Encap {
         };
         encap.lay_out(spec);
         let fields = [outer_v6, encap.tx_checksum, gre.checksum, gre.sequence];
-        encap.plain = !fields.contains(&true)
+        let is_plain = !fields.contains(&true)
             && (encap.udp, encap.inner) == (0, 0)
-            && PLAIN.contains(&usize::from(encap.len));
+            && PLAIN.contains(&encap.len);
+        if is_plain {
+            encap.plain_from = (PLAIN.end - encap.len).into();
+        }
+        encap.overhead = (encap.len - encap.ip).into();
         encap
     }
 
@@ -346,7 +380,7 @@ impl Encap {
             Some(EspSpec { udp: Some(_), .. }) => PROTO_UDP,
         };
         self.ip = self.push_ip((spec.local, spec.remote), spec.ttl, outer_protocol);
-        self.ip_sum = Sum::of(&self.template[usize::from(self.ip)..usize::from(self.len)]);
+        self.ip_sum = Sum::of(&self.template[usize::from(self.ip) + 8..usize::from(self.len)]);
         if let Some(esp) = &spec.esp {
             if let Some((source, destination)) = esp.udp {
                 let mut udp = [0; 8];
@@ -393,7 +427,7 @@ impl Encap {
             }
             (local, remote) => {
                 let mut header = [0; 20];
-                header[0] = 0x45;
+                header[0] = VERSION_4;
                 header[8] = ttl;
                 header[9] = protocol;
                 header[12..16].copy_from_slice(&v4_octets(local));

@@ -64,6 +64,13 @@ impl Found {
     pub fn next(self) -> Option<Next> {
         Entry(self.0).leaf()
     }
+
+    /// The same as a number: if no route covers the address, one above all that routes lead to.
+    #[inline(always)]
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.0
+    }
 }
 
 /// Nothing was found, or looked for.

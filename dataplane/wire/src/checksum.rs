@@ -56,13 +56,15 @@ impl Sum {
     /// Adds four words, the first in the highest bits.
     #[inline(always)]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits")]
+    #[expect(clippy::cast_possible_truncation, reason = "halves of what they are cast from")]
     pub fn words(self, words: u64) -> Self {
-        let sum = (words >> 32) + (words & 0xFFFF_FFFF) + u64::from(self.0);
-        let sum = (sum >> 16) + (sum & 0xFFFF);
-        let sum = (sum >> 16) + (sum & 0xFFFF);
-        // What is left above is a carry at most, and then there is room for it below.
-        Self((sum + (sum >> 16)) as u16)
+        // One half is added to the other, and the carry to both, until 16 bits are left.
+        let (sum, carry) = words.overflowing_add(self.0.into());
+        let sum = sum + u64::from(carry);
+        let (sum, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
+        let sum = sum + u32::from(carry);
+        let (sum, carry) = (sum as u16).overflowing_add((sum >> 16) as u16);
+        Self(sum + u16::from(carry))
     }
 
     /// Appends the sum of a slice that follows `octets_before` octets already summed: after an odd
@@ -197,8 +199,10 @@ mod tests {
 
         #[test]
         fn four_words_at_once_are_four_words(start: u16, words: u64) {
-            let one = |sum: Sum, at: u32| sum.word((words >> (16 * at) & 0xFFFF) as u16);
-            prop_assert_eq!(Sum(start).words(words), (0..4).fold(Sum(start), one));
+            for words in [words, !0, !0 << 16, !u64::from(start), 1, 0] {
+                let one = |sum: Sum, at: u32| sum.word((words >> (16 * at) & 0xFFFF) as u16);
+                prop_assert_eq!(Sum(start).words(words), (0..4).fold(Sum(start), one));
+            }
         }
 
         /// No header is all zero, so the two zeros of one's complement cannot be confused.

@@ -18,6 +18,8 @@ const FRAGMENT: u16 = 0x3FFF;
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     header: &'a [u8; LEN],
+    /// Read once: what was compared with the buffer is what callers get.
+    total_len: u16,
 }
 
 impl<'a> Packet<'a> {
@@ -27,10 +29,10 @@ impl<'a> Packet<'a> {
     #[inline(always)]
     #[must_use]
     pub fn new(data: &'a [u8]) -> Option<Self> {
-        let packet = Self { header: data.first_chunk()? };
-        let total_len = usize::from(packet.total_len());
-        let plain = packet.header[0] == 0x45 && (LEN..=data.len()).contains(&total_len);
-        plain.then_some(packet)
+        let header: &[u8; LEN] = data.first_chunk()?;
+        let total_len = be16(header, 2..4);
+        let plain = header[0] == 0x45 && (LEN..=data.len()).contains(&total_len.into());
+        plain.then_some(Self { header, total_len })
     }
 
     /// Whether the header checksum is right.
@@ -52,7 +54,7 @@ impl<'a> Packet<'a> {
     #[inline(always)]
     #[must_use]
     pub fn total_len(&self) -> u16 {
-        be16(self.header, 2..4)
+        self.total_len
     }
 
     /// TOS octet.
@@ -123,6 +125,7 @@ impl Aged {
     /// Of an IPv4 header; none if its TTL is 0 or 1.
     #[inline(always)]
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "what is carried out is added below")]
     pub fn new(header: &[u8; ip4::HEADER_LEN]) -> Option<Self> {
         let (words, _) = header.as_chunks::<4>();
         // The TTL comes out lowest; the checksum highest, its octets swapped, as a sum may have
@@ -132,9 +135,11 @@ impl Aged {
             return None;
         }
         // One less in the first octet of a word is one more in that of the complemented sum, with
-        // the carry around the end. All ones are a zero, as no header's sum is.
-        let carry = if word >= 0xFFFE_0000 { ONE } else { 0 };
-        Some(Self(word.wrapping_sub(1).wrapping_add(ONE).wrapping_add(carry)))
+        // the carry around the end. All ones are a zero, as no header's sum is: one more carries
+        // out of that.
+        let word = u64::from(word);
+        let carry = (word + 2 * ONE) >> 32;
+        Some(Self((word - 1 + ONE + carry * ONE) as u32))
     }
 
     /// Puts them into the header that they are of.
@@ -148,7 +153,7 @@ impl Aged {
 /// The word of TTL, protocol and checksum.
 const TTL_WORD: usize = 2;
 /// One, in the upper half of a word.
-const ONE: u32 = 1 << 16;
+const ONE: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {

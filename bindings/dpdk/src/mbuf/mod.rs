@@ -231,19 +231,21 @@ impl Mbuf {
     #[must_use]
     pub fn grow(&mut self, front: u16, back: u16) -> Option<&mut [u8]> {
         let first = self.first();
-        let room = front <= first.headroom() && back <= first.tailroom();
+        // Read once: the compiler reads again behind the look at the count of references.
+        let (off, len) = (first.data_off(), first.data_len());
+        let room = front <= off && back <= first.tailroom();
         if !room || first.nb_segs() != 1 || !first.is_exclusive() {
             return None;
         }
-        let len = first.data_len() + front + back;
-        first.set_data_off(first.data_off() - front);
-        first.set_data_len(len);
-        first.set_pkt_len(len.into());
+        let (off, grown) = (off - front, len + front + back);
+        first.set_data_off(off);
+        first.set_data_len(grown);
+        first.set_pkt_len(grown.into());
         // As a sum, so that the compiler sees that what was opened is there.
-        let len = usize::from(len - front) + usize::from(front);
+        let grown = usize::from(len) + usize::from(front) + usize::from(back);
         // SAFETY: `front` octets of headroom and `back` of tailroom lie around the data, and nobody
         // else refers to them.
-        Some(unsafe { slice::from_raw_parts_mut(first.start(), len) })
+        Some(unsafe { slice::from_raw_parts_mut(first.start(), grown) })
     }
 
     /// Removes `front` octets from the front, and `back` from the end. `false`, and no change, if

@@ -48,16 +48,6 @@ fn laid_out(encap: &Encap, packet: &[u8], tail: u16) -> Vec<u8> {
     data
 }
 
-fn inner_of(packet: &[u8]) -> Inner {
-    let ip = ip4::Packet::new_quoted(packet).ok();
-    Inner {
-        octets: packet.len(),
-        tos: packet[1],
-        df: u16::from_be_bytes([packet[6], packet[7]]) & DF,
-        ip_next_header: if ip.is_some() { 4 } else { 0 },
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -71,29 +61,33 @@ proptest! {
         sequence: u64,
         iv: u64,
     ) {
-        prop_assert!(encap.plain);
-        let inner = inner_of(&packet);
+        prop_assert!(encap.plain_from <= 32);
+        let inner = Inner::of(&packet);
         let sealing = Sealing { sequence, iv };
         let tail = if encap.esp != 0 { Tail::of(&encap, &inner) } else { Tail::default() };
         let mut at_once = laid_out(&encap, &packet, tail.len);
         let mut one_by_one = at_once.clone();
 
-        let fields = (id, protocol);
-        let written = match encap.esp {
-            0 => plain::<false>(&mut at_once, &encap, &inner, fields, sealing),
-            _ => plain::<true>(&mut at_once, &encap, &inner, fields, sealing),
-        };
         let outer_len = at_once.len() - usize::from(encap.ip);
-        prop_assert_eq!(written, (at_once.len() >= 64).then_some(outer_len));
+        let fields = (encap.overhead + inner.octets + tail.len, id, protocol);
+        prop_assert_eq!(usize::from(fields.0), outer_len);
+        let fits = inner.octets >= encap.plain_from;
+        if fits {
+            let head = at_once.first_chunk_mut().unwrap();
+            match encap.esp {
+                0 => plain::<false>(head, &encap, &inner, fields, sealing),
+                _ => plain::<true>(head, &encap, &inner, fields, sealing),
+            }
+        }
         encap.write_to(&mut one_by_one);
         if encap.gre != 0 {
-            gre(&mut one_by_one, &encap, protocol, 0, inner.octets);
+            gre(&mut one_by_one, &encap, protocol, 0, inner.octets.into());
         }
         if encap.esp != 0 {
             esp(&mut one_by_one, &encap, sealing);
         }
         outer_ip(&mut one_by_one, &encap, &inner, (id, 0), false);
-        if written.is_some() {
+        if fits {
             prop_assert_eq!(&at_once, &one_by_one);
         }
         let ip = usize::from(encap.ip);
@@ -111,7 +105,7 @@ fn usual_stacks_are_plain() {
     let gre = |key| Some(GreSpec { key, checksum: false, sequence: false });
     let esp =
         |mode, udp: bool| Some(EspSpec { slot: 0, spi: 1, mode, udp: udp.then_some((4500, 4500)) });
-    let plain = |gre, esp, vlan| Encap::new(&spec(ends, gre, esp, vlan)).plain;
+    let plain = |gre, esp, vlan| Encap::new(&spec(ends, gre, esp, vlan)).plain_from < u16::MAX;
     for vlan in [None, Some(5)] {
         for esp in [None, esp(SaMode::Transport, false)] {
             assert!(plain(gre(None), esp, vlan));
@@ -133,7 +127,7 @@ fn trailers_are_those_of_the_wire_crate() {
     let encap = Encap::new(&spec(ends, Some(gre), Some(sa), None));
     for len in 20..60 {
         let packet = vec![0x45; len];
-        let inner = inner_of(&packet);
+        let inner = Inner::of(&packet);
         let tail = Tail::of(&encap, &inner);
         let mut data = laid_out(&encap, &packet, tail.len);
         let start = data.len() - usize::from(tail.len);

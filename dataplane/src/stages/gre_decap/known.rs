@@ -67,6 +67,7 @@ impl<'a, 'b> Known<'a, 'b> {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn find_other(
         &mut self,

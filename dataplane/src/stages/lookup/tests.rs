@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::stages::tests::{context, ip, link, sealed, spec};
 use crate::tables::encap::{EncapSpec, GreSpec};
-use crate::tables::fib::{Fib4, Prefix};
+use crate::tables::fib::{Fib4, Next, Prefix};
 use crate::tables::{Fib, Tables};
 use dpdk::Mempool;
 
