@@ -12,11 +12,12 @@
 //! [`cipher`]: crate::stages::cipher
 
 mod inbound;
+mod jobs;
 mod payload;
 
 use std::sync::Arc;
 
-use aead::{Aad, Key, OpenJob};
+use aead::OpenJob;
 use arrayvec::ArrayVec;
 use wire::IpProto;
 use wire::esp::{self, EspTrailerError};
@@ -25,14 +26,16 @@ use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage, Verdict, decide_ahead};
 use crate::packet::{Flags, Meta, Packet};
-use crate::stages::cipher::{BATCH, Batch, Cipher, Op, Opened, Work};
-use crate::stages::rewrite::halves;
+use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work};
 use crate::stages::underlay::PLAIN_LEN;
 use crate::tables::InboundSa;
 use crate::tables::encap::ESP_IV;
 
 use self::inbound::Inbound;
+use self::jobs::{device_op, job};
 use self::payload::{dispatch, gre, plaintext, unwrap};
+
+pub(super) use self::jobs::open;
 
 /// As [`FEW_SAS`](crate::tables::sa::FEW_SAS), but a window belongs to an inbound SA as well.
 const FEW: usize = 512;
@@ -327,20 +330,11 @@ impl EspOpen {
         self.inbound.get(slot as usize)?.as_ref()
     }
 
-    /// [`check`](Self::check) of what nearly always comes: over plain IPv4, not in UDP, in order.
-    /// None for others, and whatever is wrong. Calls nothing, so that what it needs stays in
-    /// registers.
+    /// [`check`](Self::check) of what nearly always comes, see [`Inbound::check_usual`].
     #[inline(always)]
     fn check_usual(&self, now: u64, meta: &Meta, data: &[u8]) -> Option<(u64, &Inbound)> {
         let state = self.state(meta.sa)?;
-        let headers = data.first_chunk::<{ PLAIN_LEN as usize + ESP_IV }>()?;
-        let [.., a, b, c, d, e, f, g, h, _, _, _, _, _, _, _, _] = *headers;
-        let (spi, low) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-        let is_met = meta.l4 == PLAIN_LEN && state.is_met_in_plain(headers);
-        if !is_met || spi != state.spi || state.expired.get() || state.over(now) {
-            return None;
-        }
-        Some((state.window.check_near(low)?, state))
+        Some((state.check_usual(now, meta, data)?, state))
     }
 
     /// What can be refused before any cryptography. Of others the number, and the SA.
@@ -457,59 +451,6 @@ fn expired(state: &Inbound, context: &mut Context<'_>) -> DropReason {
 #[inline]
 fn sa_of<'a>(inbound: &'a [Option<Inbound>], packet: &Packet) -> Option<&'a InboundSa> {
     inbound.get(packet.meta.sa as usize)?.as_ref().map(|state| &*state.sa)
-}
-
-/// Verifies and decrypts those that passed the first check, and whose SA `sa_of` knows; the others
-/// stay as they are. A packet that no job can be made for counts as forged.
-pub(super) fn open<'a>(
-    packets: &mut [Packet],
-    opened: &mut [Opened],
-    sa_of: impl Fn(&Packet) -> Option<&'a InboundSa>,
-) {
-    for (packets, opened) in packets.chunks_mut(BATCH).zip(opened.chunks_mut(BATCH)) {
-        let mut jobs = ArrayVec::<OpenJob<'_>, BATCH>::new();
-        let mut waiting = ArrayVec::<&mut Opened, BATCH>::new();
-        for (packet, opened) in packets.iter_mut().zip(opened) {
-            let Opened::Checked(sequence) = *opened else { continue };
-            let Some(sa) = sa_of(packet) else { continue };
-            let esp = packet.meta.l4.into();
-            let data = packet.mbuf.data_mut();
-            match data.and_then(|data| job(data, esp, sequence, (&sa.key, sa.spi, sa.esn))) {
-                Some(job) => {
-                    jobs.push(job);
-                    waiting.push(opened);
-                }
-                None => *opened = Opened::Forged,
-            }
-        }
-        aead::open(&mut jobs);
-        for (job, opened) in jobs.iter().zip(waiting) {
-            opened.conclude(job.verified());
-        }
-    }
-}
-
-/// The job of a packet whose ESP header begins at `esp`, under the key of an SA, which has this SPI
-/// and may have ESN.
-#[inline(always)]
-fn job<'a>(
-    data: &'a mut [u8],
-    esp: usize,
-    sequence: u64,
-    (key, spi, esn): (&'a Key, u32, bool),
-) -> Option<OpenJob<'a>> {
-    let (header, buffer) = data.get_mut(esp..)?.split_first_chunk_mut::<ESP_IV>()?;
-    let iv = *header[8..].first_chunk()?;
-    let (high, low) = halves(sequence);
-    let aad = Aad::new(spi, esn.then_some(high), low);
-    Some(OpenJob::new(key, iv, aad, buffer))
-}
-
-/// The same for a crypto device, if the packet passed the first check, and its SA has a session.
-fn device_op<'a>(packet: &Packet, opened: Option<&Opened>, sa: &'a InboundSa) -> Option<Op<'a>> {
-    let Some(&Opened::Checked(sequence)) = opened else { return None };
-    let high = sa.esn.then_some(halves(sequence).0);
-    Op::new(sa.device_key.as_ref()?, packet, sa.spi, high)
 }
 
 #[cfg(test)]

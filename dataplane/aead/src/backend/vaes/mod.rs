@@ -3,6 +3,7 @@
 //! ```text
 //! run        the jobs at the front of a burst that have one shape: algorithm, number of vectors
 //! gcm        Short: a packet of up to four vectors. Long: by groups of four
+//! pair       two short packets at once, of two vectors or of one and a half
 //! ghash      products and their reduction
 //! schedule   round keys and powers of H of a key, 512 octets
 //! vector     what these need of a register; zmm and ymm, which have it, hold the unsafe code
@@ -14,24 +15,27 @@
 //! # How packets overlap
 //!
 //! The lanes of a vector are neighbouring blocks of one packet, and the packets of a burst follow
-//! each other in straight code without a branch that is hard to foretell. A packet is so short
-//! that the CPU has about three under way by itself, whatever their keys and lengths: of 80 octets
+//! each other in straight code without a branch that is hard to foretell. How many a CPU then has
+//! under way by itself depends on its schedulers. On Sapphire Rapids about three: of 80 octets
 //! under AES-256 one alone takes 108 TSC cycles to seal and 93 to open, one of a burst of 64 takes
-//! 35 and 34, with 1000 keys in turn 37 and 35, and a mixture of lengths what the lengths take by
-//! themselves (Sapphire Rapids, `benches/aead.rs`). Tried instead, timed beside it, and not kept:
+//! 35 and 34, with 1000 keys in turn 37 and 35 (`benches/aead.rs`). On Zen 4 hardly more than one:
+//! 59 and 55, which is AES and GHASH one after the other. So most packets, those of two vectors,
+//! have a kernel in which the order is pinned (`pair`): 46 and 45 with one key, 51 and 51 with 64
+//! in turn, of which 9 are the making of jobs. What bounds it there: a product of GHASH takes as
+//! much of the two units of AES as a round does, in all 62 core cycles for two packets of one key,
+//! and shuffles, to which broadcasts of round keys belong, share one of these units.
 //!
-//! - two packets in lockstep, their rounds interleaved: 35 and 37; four: 43, for want of registers;
-//! - GHASH of a packet behind the AES of the next one: 36 and 36. Between the groups of a long
-//!   packet the same is worth 45 of 309 cycles at 1424 octets, and there it is kept;
+//! Tried instead, timed beside it, and not kept:
+//!
+//! - on Sapphire Rapids two packets in lockstep, without GHASH between: 35 and 37; four: 43, for
+//!   want of registers; GHASH of a packet behind the AES of the next one: 36 and 36. Between the
+//!   groups of a long packet the same is worth 45 of 309 cycles at 1424 octets, and there it is
+//!   kept;
 //! - keys prefetched here, by the job or some jobs ahead: nothing with 1000 keys, which the second
 //!   level cache holds, and next to nothing with 10 000, where the bandwidth of the third counts.
 //!   A stage that fetches all that a burst needs of its SAs has [`Key::prefetch`] for their keys;
-//! - on Zen 4, whose schedulers hold fewer instructions: two packets in lockstep, GHASH of the two
-//!   before amid their rounds, the order pinned by empty `asm!`, without which compilers undo
-//!   it: 44 to seal and 44 to open 80 octets, where this takes 50 and 46 (jobs built before the
-//!   clock counts); four in lockstep: 44 and 46. All that a packet needs, without any dependence,
-//!   takes 36, and a product of GHASH as much of the two units of AES as a round. Six cycles of a
-//!   hundred and fifty were not worth another kernel;
+//! - in a pair, round keys kept as whole vectors from one pair to the next, or one reduction for
+//!   both packets: nothing, on Zen 4;
 //! - long packets by groups of eight vectors, on Zen 4: 398 and 386 at 1424 octets instead of 397
 //!   and 388, and dearer below 1000. All that 512 octets need, without any dependence, takes 175
 //!   core cycles, and so they do here;
@@ -147,18 +151,21 @@ pub(crate) fn run<V: Width, J: Job<V>>(key: &Key<V>, jobs: &mut [J]) -> usize {
 
 /// Does the jobs at the front that have the shape of the first; gives how many, at least one.
 fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(token: V::Token, jobs: &mut [J]) -> usize {
-    let Some(text_len) = jobs.first().and_then(J::text_len) else {
-        if let Some(job) = jobs.first_mut() {
-            job.refuse();
-        }
-        return 1;
+    let done = match jobs.first().and_then(J::text_len).map(short_vectors::<V>) {
+        None => 0,
+        Some(Some(1)) => V::run(token, Short::<J, ROUNDS, 1>(jobs)),
+        Some(Some(2)) => V::two::<J, ROUNDS>(token, jobs),
+        Some(Some(3)) => V::run(token, Short::<J, ROUNDS, 3>(jobs)),
+        Some(Some(_)) => V::run(token, Short::<J, ROUNDS, 4>(jobs)),
+        Some(None) => V::run(token, Long::<J, ROUNDS>(jobs)),
     };
-    match short_vectors::<V>(text_len) {
-        Some(1) => V::run(token, Short::<J, ROUNDS, 1>(jobs)),
-        Some(2) => V::two::<J, ROUNDS>(token, jobs),
-        Some(3) => V::run(token, Short::<J, ROUNDS, 3>(jobs)),
-        Some(_) => V::run(token, Short::<J, ROUNDS, 4>(jobs)),
-        None => V::run(token, Long::<J, ROUNDS>(jobs)),
+    match jobs.first_mut() {
+        // It cannot be a packet.
+        Some(job) if done == 0 => {
+            job.refuse();
+            1
+        }
+        _ => done,
     }
 }
 

@@ -1,28 +1,31 @@
-//! Short packets two by two, where they have one key: of 64 octets under GRE, each takes a vector
-//! and a half, so that two take three.
+//! Short packets two by two: those of two vectors, as of 64 octets under GRE. The GHASH of a pair
+//! is done between the rounds of AES of the next one.
+//!
+//! ```text
+//! AES of pair 0 | AES of pair 1   | AES of pair 2   | …
+//!               | GHASH of pair 0 | GHASH of pair 1 | …
+//! ```
+//!
+//! Left to itself a CPU does one after the other, for what waits for the end of either fills its
+//! schedulers; and so do compilers, which undo any order that is not [pinned](Zmm::pin).
+//!
+//! Two packets of one key that take a vector and a half each take three:
 //!
 //! ```text
 //! J0  A1  A2  A3 | A4  A5  B4  B5 | J0  B1  B2  B3      blocks of text; J0 encrypts the tag
-//!
-//! AES of pair 0 | AES of pair 1 | AES of pair 2 …
-//!                 GHASH of pair 0 GHASH of pair 1 …
 //! ```
-//!
-//! The GHASH of a pair is done between the rounds of the next one. Left to itself a CPU does one
-//! after the other, for what waits for the end of either fills its schedulers; and so do compilers,
-//! which undo any order that is not [pinned](Zmm::pin).
 
 use std::mem;
 use std::ops::RangeInclusive;
 
 use super::Zmm;
-use super::gcm::{BLOCK, COUNTERS, Counters, Job, Packet, Short, text_len};
+use super::gcm::{BLOCK, COUNTERS, Counters, Job, Short, text_len};
 use super::ghash::Product;
 use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
 use super::zmm::Avx512;
 
-/// Octets of text in a packet's own vector.
+/// Octets of text in a packet's first vector, which it has for itself.
 const OWN: usize = 48;
 /// Octets of text in half of a vector.
 const HALF: usize = 32;
@@ -41,21 +44,22 @@ impl<J: Job<Zmm>, const ROUNDS: usize> Kernel<Zmm> for Pairs<'_, J, ROUNDS> {
         let all = self.0.len();
         let mut left = self.0;
         while !left.is_empty() {
-            let mut before = Hashing::nothing(token);
-            while let Some(pair) = next_pair::<J, ROUNDS>(&mut left) {
-                if let Some(now) = crypt::<J, ROUNDS>(token, pair, &mut before) {
-                    before.conclude();
-                    before = now;
-                }
-            }
-            if before.jobs.is_some() {
-                before.add_own(0);
-                before.add_own(1);
-                before.add_rest(0);
-                before.add_rest(1);
-                before.reduce(token, 0);
-                before.reduce(token, 1);
+            let (mut before, mut not_done) = (Hashing::nothing(token), 0);
+            while let Some((pair, kind)) = next_pair::<J, ROUNDS>(&mut left) {
+                let now = match kind {
+                    Kind::Joined => crypt::<J, ROUNDS, true>(token, pair, &mut before),
+                    Kind::Apart => crypt::<J, ROUNDS, false>(token, pair, &mut before),
+                };
+                let Some(now) = now else {
+                    not_done = 2;
+                    break;
+                };
                 before.conclude();
+                before = now;
+            }
+            before.finish(token);
+            if not_done > 0 {
+                return all - left.len() - not_done;
             }
             let [job, rest @ ..] = mem::take(&mut left) else { break };
             if !Short::<J, ROUNDS, 2>::takes(job) || !Short::<J, ROUNDS, 2>::one(token, job) {
@@ -67,30 +71,40 @@ impl<J: Job<Zmm>, const ROUNDS: usize> Kernel<Zmm> for Pairs<'_, J, ROUNDS> {
     }
 }
 
+/// How two packets are crypted together.
+enum Kind {
+    /// In three vectors.
+    Joined,
+    /// In two each.
+    Apart,
+}
+
 /// Takes two jobs from the front, if they are a pair.
 #[inline(always)]
 fn next_pair<'a, J: Job<Zmm>, const ROUNDS: usize>(
     jobs: &mut &'a mut [J],
-) -> Option<[&'a mut J; 2]> {
-    const LENGTHS: RangeInclusive<usize> = OWN + 1..=OWN + HALF;
+) -> Option<([&'a mut J; 2], Kind)> {
     let [a, b, ..] = &**jobs else { return None };
-    let is_pair = b.has_key_of(a)
-        && text_len::<Zmm, J, ROUNDS>(a).is_some_and(|len| LENGTHS.contains(&len))
-        && b.text_len().is_some_and(|len| LENGTHS.contains(&len));
-    if !is_pair {
+    let len_a = text_len::<Zmm, J, ROUNDS>(a)?;
+    let len_b = text_len::<Zmm, J, ROUNDS>(b)?;
+    let (least, most) = (len_a.min(len_b), len_a.max(len_b));
+    // Behind more than three blocks, the lengths would need a vector of their own.
+    if least <= OWN || most > OWN + HALF + BLOCK {
         return None;
     }
+    let is_joined = most <= OWN + HALF && b.has_key_of(a);
     let (pair, rest) = mem::take(jobs).split_first_chunk_mut::<2>()?;
     *jobs = rest;
-    Some(pair.each_mut())
+    Some((pair.each_mut(), if is_joined { Kind::Joined } else { Kind::Apart }))
 }
 
 /// A pair that is crypted, and what is to be hashed of it.
 struct Hashing<'a, J> {
     jobs: Option<[&'a mut J; 2]>,
-    /// Of each packet the blocks in its own vector, their octets reversed, and the powers for them.
+    /// Of each packet the blocks in its first vector, their octets reversed, and the powers for
+    /// them.
     own: [(Zmm, Zmm); 2],
-    /// The same of those in half of the shared one, with the lengths behind.
+    /// The same of the blocks behind, and the lengths.
     rest: [(Zmm, Zmm); 2],
     /// What encrypts GHASH to the tag: lane 0 is J0, encrypted.
     masks: [Zmm; 2],
@@ -115,8 +129,8 @@ impl<J: Job<Zmm>> Hashing<'_, J> {
         }
     }
 
-    // Parts of GHASH, as much as two rounds of AES leave room for: of one packet each. In this
-    // order, for one and the other, none waits for the one before it.
+    // Parts of GHASH, of one packet each, as much as two rounds of AES leave room for. In this
+    // order, and the packets in turn, none waits for the one before it.
 
     #[inline(always)]
     fn add_own(&mut self, at: usize) {
@@ -137,6 +151,20 @@ impl<J: Job<Zmm>> Hashing<'_, J> {
         self.hashes[at] = self.products[at].reduce(token).pin();
     }
 
+    /// Hashes the last pair, if there is one.
+    #[inline(always)]
+    fn finish(mut self, token: Avx512) {
+        if self.jobs.is_some() {
+            self.add_own(0);
+            self.add_own(1);
+            self.add_rest(0);
+            self.add_rest(1);
+            self.reduce(token, 0);
+            self.reduce(token, 1);
+            self.conclude();
+        }
+    }
+
     /// Tells the jobs of their tags.
     #[inline(always)]
     fn conclude(self) {
@@ -150,63 +178,42 @@ impl<J: Job<Zmm>> Hashing<'_, J> {
 /// Crypts a pair, and meanwhile hashes the one before it. None, and nothing hashed, if they are no
 /// packets.
 #[inline(always)]
-fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize>(
+fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const JOINED: bool>(
     token: Avx512,
     [job_a, job_b]: [&'a mut J; 2],
     before: &mut Hashing<'_, J>,
 ) -> Option<Hashing<'a, J>> {
-    let (Some(a), Some(b)) = (job_a.packet(), job_b.packet()) else {
-        // They have a text, so this cannot be; should it, nothing goes out as it came.
-        job_a.refuse();
-        job_b.refuse();
-        return None;
-    };
-    let key = a.key;
+    let (a, b) = (job_a.packet()?, job_b.packet()?);
     // Before the texts are written: a load waits for a masked store that spans its place.
     let icvs = [Zmm::low(token, a.icv), Zmm::low(token, b.icv)];
-    let mut state = counters(token, &a, &b);
+    let keys = [a.key, b.key];
+    let mut state = counters::<JOINED>(token, keys, [a.nonce, b.nonce]);
+    // Rounds between two parts of the hash: written out, as compilers leave a loop what it is.
     let each = (ROUNDS - 2) / 6;
-    rounds(token, key, &mut state, 1..=each);
+    rounds::<JOINED>(token, keys, &mut state, 1..=each);
     before.add_own(0);
-    rounds(token, key, &mut state, each + 1..=2 * each);
+    rounds::<JOINED>(token, keys, &mut state, each + 1..=2 * each);
     before.add_own(1);
-    rounds(token, key, &mut state, 2 * each + 1..=3 * each);
+    rounds::<JOINED>(token, keys, &mut state, 2 * each + 1..=3 * each);
     before.add_rest(0);
-    rounds(token, key, &mut state, 3 * each + 1..=4 * each);
+    rounds::<JOINED>(token, keys, &mut state, 3 * each + 1..=4 * each);
     before.add_rest(1);
-    rounds(token, key, &mut state, 4 * each + 1..=5 * each);
+    rounds::<JOINED>(token, keys, &mut state, 4 * each + 1..=5 * each);
     before.reduce(token, 0);
-    rounds(token, key, &mut state, 5 * each + 1..=6 * each);
+    rounds::<JOINED>(token, keys, &mut state, 5 * each + 1..=6 * each);
     before.reduce(token, 1);
-    rounds(token, key, &mut state, 6 * each + 1..=ROUNDS - 1);
+    rounds::<JOINED>(token, keys, &mut state, 6 * each + 1..=ROUNDS - 1);
 
     let (own_a, rest_a) = a.text.split_at_mut(OWN);
     let (own_b, rest_b) = b.text.split_at_mut(OWN);
-    let input = [
-        Zmm::load::<BLOCK>(token, own_a),
-        Zmm::load::<0>(token, rest_a).xor(Zmm::load::<HALF>(token, rest_b)),
-        Zmm::load::<BLOCK>(token, own_b),
-    ];
-    let last = Zmm::broadcast(token, key.round_key(ROUNDS));
-    let mut output = input;
-    for (output, state) in output.iter_mut().zip(state) {
-        // The same as adding the input after the last round.
-        *output = state.aes_last_round(last.xor(*output));
-    }
-    output[0].store::<BLOCK>(own_a);
-    output[1].store::<0>(rest_a);
-    output[1].store::<HALF>(rest_b);
-    output[2].store::<BLOCK>(own_b);
-
-    let [of_a, mut shared, of_b] = if J::SEAL { output } else { input };
-    if J::SEAL {
-        shared = shared.keep::<0>(rest_a.len()).xor(shared.keep::<HALF>(rest_b.len()));
-    }
-    let shared = shared.reverse_octets();
-    let (own_a, rest_a) =
-        to_hash(token, (a.key, a.aad, a.aad_len), rest_a.len(), of_a, shared.low_half());
-    let (own_b, rest_b) =
-        to_hash(token, (b.key, b.aad, b.aad_len), rest_b.len(), of_b, shared.high_half());
+    let lens = [rest_a.len(), rest_b.len()];
+    let input = read::<JOINED>(token, [own_a, own_b], [rest_a, rest_b]);
+    let output = last_round::<JOINED, ROUNDS>(token, keys, state, input);
+    write::<JOINED>(output, [own_a, own_b], [rest_a, rest_b]);
+    let ciphertext = if J::SEAL { keep::<JOINED>(output, lens) } else { input };
+    let [of_a, of_b] = apart::<JOINED>(ciphertext);
+    let (own_a, rest_a) = to_hash(token, (a.key, a.aad, a.aad_len), of_a, lens[0]);
+    let (own_b, rest_b) = to_hash(token, (b.key, b.aad, b.aad_len), of_b, lens[1]);
     Some(Hashing {
         jobs: Some([job_a, job_b]),
         own: [own_a, own_b],
@@ -218,47 +225,136 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize>(
     })
 }
 
+// The vectors of two packets are A's own, what it shares or has behind, and the same of B; of two
+// that are `JOINED`, the last is without meaning.
+
 /// The counter blocks of a pair, with the first round key added.
 #[inline(always)]
-fn counters(token: Avx512, a: &Packet<'_>, b: &Packet<'_>) -> [Zmm; 3] {
+fn counters<const JOINED: bool>(
+    token: Avx512,
+    keys: [&Schedule; 2],
+    nonces: [&Block; 2],
+) -> [Zmm; 4] {
     let own = Zmm::blocks(token, &COUNTERS.0);
-    let shared = Zmm::blocks(token, &SHARED.0);
-    let (nonce_a, nonce_b) = (Zmm::broadcast(token, a.nonce), Zmm::broadcast(token, b.nonce));
-    let key = Zmm::broadcast(token, a.key.round_key(0));
+    let [nonce_a, nonce_b] = [Zmm::broadcast(token, nonces[0]), Zmm::broadcast(token, nonces[1])];
+    let key_a = Zmm::broadcast(token, keys[0].round_key(0));
+    if JOINED {
+        let shared = Zmm::blocks(token, &SHARED.0);
+        let nonces = nonce_a.with_high_half(nonce_b);
+        let first = own.xor3(nonce_a, key_a);
+        return [first, shared.xor3(nonces, key_a), own.xor3(nonce_b, key_a), first];
+    }
+    let key_b = Zmm::broadcast(token, keys[1].round_key(0));
+    let behind = Zmm::blocks(token, &COUNTERS.0[Zmm::LANES..]);
     [
-        own.xor3(nonce_a, key),
-        shared.xor3(nonce_a.with_high_half(nonce_b), key),
-        own.xor3(nonce_b, key),
+        own.xor3(nonce_a, key_a),
+        behind.xor3(nonce_a, key_a),
+        own.xor3(nonce_b, key_b),
+        behind.xor3(nonce_b, key_b),
     ]
 }
 
-/// What is hashed of a packet: its own vector and, octets reversed already, its half of the shared
-/// one, in which there are `rest_len` octets; with the powers for both.
+/// Some rounds of AES, none of them the last.
+#[inline(always)]
+fn rounds<const JOINED: bool>(
+    token: Avx512,
+    keys: [&Schedule; 2],
+    state: &mut [Zmm; 4],
+    which: RangeInclusive<usize>,
+) {
+    for round in which {
+        let key_a = Zmm::broadcast(token, keys[0].round_key(round));
+        let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(round)) };
+        state[0] = state[0].aes_round(key_a).pin();
+        state[1] = state[1].aes_round(key_a).pin();
+        state[2] = state[2].aes_round(key_b).pin();
+        if !JOINED {
+            state[3] = state[3].aes_round(key_b).pin();
+        }
+    }
+}
+
+/// The last round, which adds the texts.
+#[inline(always)]
+fn last_round<const JOINED: bool, const ROUNDS: usize>(
+    token: Avx512,
+    keys: [&Schedule; 2],
+    state: [Zmm; 4],
+    input: [Zmm; 4],
+) -> [Zmm; 4] {
+    let key_a = Zmm::broadcast(token, keys[0].round_key(ROUNDS));
+    let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(ROUNDS)) };
+    // The same as adding the input after the last round.
+    [
+        state[0].aes_last_round(key_a.xor(input[0])),
+        state[1].aes_last_round(key_a.xor(input[1])),
+        state[2].aes_last_round(key_b.xor(input[2])),
+        state[3].aes_last_round(key_b.xor(input[3])),
+    ]
+}
+
+#[inline(always)]
+fn read<const JOINED: bool>(token: Avx512, own: [&[u8]; 2], rest: [&[u8]; 2]) -> [Zmm; 4] {
+    let [own_a, own_b] = [Zmm::load::<BLOCK>(token, own[0]), Zmm::load::<BLOCK>(token, own[1])];
+    let rest_a = Zmm::load::<0>(token, rest[0]);
+    if JOINED {
+        let shared = rest_a.xor(Zmm::load::<HALF>(token, rest[1]));
+        return [own_a, shared, own_b, shared];
+    }
+    [own_a, rest_a, own_b, Zmm::load::<0>(token, rest[1])]
+}
+
+/// The counterpart of [`read`].
+#[inline(always)]
+fn write<const JOINED: bool>(vectors: [Zmm; 4], own: [&mut [u8]; 2], rest: [&mut [u8]; 2]) {
+    let ([own_a, own_b], [rest_a, rest_b]) = (own, rest);
+    vectors[0].store::<BLOCK>(own_a);
+    vectors[1].store::<0>(rest_a);
+    if JOINED {
+        vectors[1].store::<HALF>(rest_b);
+    } else {
+        vectors[3].store::<0>(rest_b);
+    }
+    vectors[2].store::<BLOCK>(own_b);
+}
+
+/// The vectors, zero behind the end of each text.
+#[inline(always)]
+fn keep<const JOINED: bool>(vectors: [Zmm; 4], rest_lens: [usize; 2]) -> [Zmm; 4] {
+    let [own_a, rest_a, own_b, rest_b] = vectors;
+    let kept = rest_a.keep::<0>(rest_lens[0]);
+    if JOINED {
+        let shared = kept.xor(rest_a.keep::<HALF>(rest_lens[1]));
+        return [own_a, shared, own_b, shared];
+    }
+    [own_a, kept, own_b, rest_b.keep::<0>(rest_lens[1])]
+}
+
+/// Of each packet its own vector, and what is behind, of that the octets reversed.
+#[inline(always)]
+fn apart<const JOINED: bool>(vectors: [Zmm; 4]) -> [(Zmm, Zmm); 2] {
+    let [own_a, rest_a, own_b, rest_b] = vectors;
+    let rest = rest_a.reverse_octets();
+    if JOINED {
+        return [(own_a, rest.low_half()), (own_b, rest.high_half())];
+    }
+    [(own_a, rest), (own_b, rest_b.reverse_octets())]
+}
+
+/// What is hashed of a packet that has `rest_len` octets behind its own vector, with the powers for
+/// it.
 #[inline(always)]
 fn to_hash(
     token: Avx512,
     (key, aad, aad_len): (&Schedule, &Block, usize),
+    (own, rest): (Zmm, Zmm),
     rest_len: usize,
-    own: Zmm,
-    rest: Zmm,
 ) -> ((Zmm, Zmm), (Zmm, Zmm)) {
     let blocks = rest_len.div_ceil(BLOCK);
     let lengths = Zmm::pair(token, 8 * (OWN + rest_len) as u64, 8 * aad_len as u64);
     let powers = key.powers(Zmm::LANES + blocks + 1);
     let own = own.with_low(aad).reverse_octets();
     let rest = rest.with_lane(blocks, lengths);
-    let (for_own, for_rest) =
-        (Zmm::blocks(token, powers), Zmm::blocks(token, &powers[Zmm::LANES..]));
-    ((own, for_own), (rest, for_rest))
-}
-
-/// Some rounds of AES.
-#[inline(always)]
-fn rounds(token: Avx512, key: &Schedule, state: &mut [Zmm; 3], which: RangeInclusive<usize>) {
-    for round in which {
-        let key = Zmm::broadcast(token, key.round_key(round));
-        for state in &mut *state {
-            *state = state.aes_round(key).pin();
-        }
-    }
+    let for_rest = Zmm::blocks(token, &powers[Zmm::LANES..]);
+    ((own, Zmm::blocks(token, powers)), (rest, for_rest))
 }
