@@ -22,24 +22,32 @@ const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 /// Cannot fail: what could is refused by [`SealJob::new`]. A job gives up its buffer when it is
 /// sealed, so that sealing the same jobs again does nothing; it would otherwise apply the same key
 /// stream a second time and bring the plaintext back.
-pub fn seal(mut jobs: &mut [SealJob<'_>]) {
-    while let Some(job) = jobs.first_mut() {
-        let done = match &job.key.schedule {
+pub fn seal(jobs: &mut [SealJob<'_>]) {
+    let (mut wide, mut narrow) = (false, false);
+    for at in 0..jobs.len() {
+        let job = &mut jobs[at];
+        let of_all = match &job.key.schedule {
+            // The first one's turn is that of all with these vectors.
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) => vaes::run(key, jobs),
+            Schedule::Vaes512(key) if !mem::replace(&mut wide, true) => vaes::run(key, jobs),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) => vaes::run(key, jobs),
+            Schedule::Vaes256(key) if !mem::replace(&mut narrow, true) => vaes::run(key, jobs),
             Schedule::Ring(key) => {
                 job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
-                1
+                continue;
             }
             Schedule::Portable(key) => {
                 job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
-                1
+                continue;
             }
+            #[cfg(target_arch = "x86_64")]
+            _ => continue,
         };
-        jobs = &mut jobs[done..];
+        if of_all == jobs.len() {
+            return;
+        }
     }
+    jobs.iter_mut().for_each(SealJob::wipe);
 }
 
 /// Verifies and decrypts each job's packet in place, and sets what [`OpenJob::verified`] tells.
@@ -48,23 +56,29 @@ pub fn seal(mut jobs: &mut [SealJob<'_>]) {
 /// packet that is not verified nothing remains: its whole buffer is zero. Too short for an ICV, or
 /// longer than [`BUFFER_LEN_MAX`], is not verified.
 pub fn open(jobs: &mut [OpenJob<'_>]) {
-    let mut left = &mut *jobs;
-    while let Some(job) = left.first_mut() {
-        let done = match &job.key.schedule {
+    let (mut wide, mut narrow) = (false, false);
+    for at in 0..jobs.len() {
+        let job = &mut jobs[at];
+        let of_all = match &job.key.schedule {
+            // As in `seal`.
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) => vaes::run(key, left),
+            Schedule::Vaes512(key) if !mem::replace(&mut wide, true) => vaes::run(key, jobs),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) => vaes::run(key, left),
+            Schedule::Vaes256(key) if !mem::replace(&mut narrow, true) => vaes::run(key, jobs),
             Schedule::Ring(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-                1
+                continue;
             }
             Schedule::Portable(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-                1
+                continue;
             }
+            #[cfg(target_arch = "x86_64")]
+            _ => continue,
         };
-        left = &mut left[done..];
+        if of_all == jobs.len() {
+            break;
+        }
     }
     // Not in the kernels: a call there costs what they have in registers.
     jobs.iter_mut().for_each(OpenJob::wipe);
@@ -99,6 +113,13 @@ impl<'a> SealJob<'a> {
         }
     }
 
+    /// Leaves nothing of what was not sealed. Back ends refuse nothing up to [`BUFFER_LEN_MAX`];
+    /// should one, then the peer discards zeros: better than plaintext on the wire, or a gateway
+    /// that stops.
+    fn wipe(&mut self) {
+        mem::take(&mut self.buffer).fill(0);
+    }
+
     /// Seals by what encrypts a text with nonce and AAD, and gives the ICV.
     fn seal_by(
         &mut self,
@@ -108,8 +129,7 @@ impl<'a> SealJob<'a> {
         let Some((text, icv)) = buffer.split_last_chunk_mut() else { return };
         match seal(nonce(self.nonce), self.aad.as_slice(), text) {
             Some(computed) => *icv = computed,
-            // Back ends refuse nothing up to BUFFER_LEN_MAX. Should one, then the peer discards
-            // zeros: better than plaintext on the wire, or a gateway that stops.
+            // See `wipe`.
             None => buffer.fill(0),
         }
     }

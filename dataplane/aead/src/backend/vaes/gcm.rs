@@ -16,8 +16,6 @@
 //! hashed amid the rounds of AES of the next, so that both units of the CPU have work. Opening
 //! does the same with the ciphertext that it reads.
 
-use std::ops::RangeInclusive;
-
 use super::ghash::Product;
 use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
@@ -67,19 +65,40 @@ pub(crate) trait Job<V: Vector> {
     /// Takes note that the packet is done, and of its tag; `icv` is the one that it came with, if
     /// it was to open.
     fn conclude(&mut self, tag: V, icv: V);
-
-    /// Takes note that it cannot be a packet. Nothing of a text is left.
-    fn refuse(&mut self);
 }
 
-/// How many vectors a short packet takes, [`GROUP`] at most; none if it is a long one.
-#[inline(always)]
-pub(crate) fn short_vectors<V: Vector>(text_len: usize) -> Option<usize> {
-    let vectors = (1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES);
-    (vectors <= GROUP).then_some(vectors)
+/// What kernel a packet is for, by the length of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// [`Short`], of so many vectors, [`GROUP`] at most.
+    Short(usize),
+    /// Of two vectors, and done in pairs.
+    Paired,
+    /// [`Long`].
+    Long,
 }
 
-/// Does the jobs at the front that are short packets of `N` vectors; gives how many.
+impl Shape {
+    #[inline(always)]
+    pub(crate) fn of<V: Vector>(text_len: usize) -> Self {
+        match (1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES) {
+            2 if V::PAIRED.contains(&text_len) => Self::Paired,
+            vectors @ ..=GROUP => Self::Short(vectors),
+            _ => Self::Long,
+        }
+    }
+
+    /// A bit of its own.
+    pub(super) fn bit(self) -> u8 {
+        match self {
+            Self::Short(vectors) => 1 << vectors,
+            Self::Paired => 1,
+            Self::Long => 1 << (GROUP + 1),
+        }
+    }
+}
+
+/// Does the jobs that are short packets of `N` vectors; gives how many.
 pub(crate) struct Short<'a, J, const ROUNDS: usize, const N: usize>(pub(super) &'a mut [J]);
 
 impl<V: Vector, J: Job<V>, const ROUNDS: usize, const N: usize> Kernel<V>
@@ -91,27 +110,16 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize, const N: usize> Kernel<V>
     fn work(self, token: V::Token) -> usize {
         let mut done = 0;
         for job in self.0 {
-            if !Self::takes::<V>(job) || !Self::one::<V>(token, job) {
-                break;
+            if is_of::<V, J, ROUNDS>(job, Shape::Short(N)) {
+                done += usize::from(Self::one::<V>(token, job));
             }
-            done += 1;
         }
         done
     }
 }
 
 impl<J, const ROUNDS: usize, const N: usize> Short<'_, J, ROUNDS, N> {
-    /// Whether a job is for this kernel.
-    #[inline(always)]
-    pub(super) fn takes<V: Vector>(job: &J) -> bool
-    where
-        J: Job<V>,
-    {
-        let text_len = text_len::<V, J, ROUNDS>(job);
-        text_len.is_some_and(|text_len| Self::lengths::<V>().contains(&text_len))
-    }
-
-    /// Does a job that is for this kernel, as it says.
+    /// Does a job of `N` vectors; whether it could.
     #[inline(always)]
     pub(super) fn one<V: Vector>(token: V::Token, job: &mut J) -> bool
     where
@@ -124,17 +132,9 @@ impl<J, const ROUNDS: usize, const N: usize> Short<'_, J, ROUNDS, N> {
         job.conclude(tag, icv);
         true
     }
-
-    /// Lengths of text for which [`short_vectors`] is `N`.
-    #[inline(always)]
-    fn lengths<V: Vector>() -> RangeInclusive<usize> {
-        let max = |vectors: usize| vectors * V::LANES * BLOCK - BLOCK;
-        let min = if N == 1 { 0 } else { max(N - 1) + 1 };
-        min..=max(N)
-    }
 }
 
-/// Does the jobs at the front that are long packets; gives how many.
+/// Does the jobs that are long packets; gives how many.
 pub(crate) struct Long<'a, J, const ROUNDS: usize>(pub(super) &'a mut [J]);
 
 impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS> {
@@ -144,14 +144,13 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS
     fn work(self, token: V::Token) -> usize {
         let mut done = 0;
         for job in self.0 {
-            let Some(text_len) = text_len::<V, J, ROUNDS>(job) else { break };
-            if short_vectors::<V>(text_len).is_some() {
-                break;
+            if !is_of::<V, J, ROUNDS>(job, Shape::Long) {
+                continue;
             }
-            let Some(packet) = job.packet() else { break };
+            let Some(packet) = job.packet() else { continue };
             done += 1;
             let icv = V::low(token, packet.icv);
-            let tag = if text_len <= NARROW_LEN_MAX {
+            let tag = if packet.text.len() <= NARROW_LEN_MAX {
                 Run::<V, ROUNDS, false>::new(token, &packet).long::<J>(packet.text)
             } else {
                 Run::<V, ROUNDS, true>::new(token, &packet).long::<J>(packet.text)
@@ -162,9 +161,16 @@ impl<V: Vector, J: Job<V>, const ROUNDS: usize> Kernel<V> for Long<'_, J, ROUNDS
     }
 }
 
+/// Whether a job is for the kernel of a shape, and of `ROUNDS` rounds.
+#[inline(always)]
+pub(super) fn is_of<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J, shape: Shape) -> bool {
+    let text_len = text_len::<V, J, ROUNDS>(job);
+    text_len.is_some_and(|text_len| Shape::of::<V>(text_len) == shape)
+}
+
 /// Octets of text of a job for a kernel of `ROUNDS` rounds.
 #[inline(always)]
-pub(super) fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize> {
+fn text_len<V: Vector, J: Job<V>, const ROUNDS: usize>(job: &J) -> Option<usize> {
     let rounds = match job.algorithm()? {
         Algorithm::Aes128Gcm16 => 10,
         Algorithm::Aes256Gcm16 => 14,

@@ -46,7 +46,7 @@ use std::mem;
 use std::ptr;
 use std::sync::Arc;
 
-use self::gcm::{Job, Long, Packet, Short, short_vectors};
+use self::gcm::{Job, Long, Packet, Shape, Short};
 use self::pair::Pairs;
 use self::schedule::{Expand, Schedule};
 use self::vector::{Block, Vector};
@@ -73,9 +73,9 @@ pub(crate) trait Width: Vector {
     /// The expanded key, if it is one for these vectors.
     fn key(schedule: &key::Schedule) -> Option<&Key<Self>>;
 
-    /// Does the jobs at the front that are short packets of two vectors; gives how many.
-    fn two<J: Job<Self>, const ROUNDS: usize>(token: Self::Token, jobs: &mut [J]) -> usize {
-        Self::run(token, Short::<J, ROUNDS, 2>(jobs))
+    /// Does the jobs that are paired; gives how many.
+    fn pairs<J: Job<Self>, const ROUNDS: usize>(_token: Self::Token, _jobs: &mut [J]) -> usize {
+        0
     }
 }
 
@@ -88,7 +88,7 @@ impl Width for Zmm {
         }
     }
 
-    fn two<J: Job<Self>, const ROUNDS: usize>(token: Self::Token, jobs: &mut [J]) -> usize {
+    fn pairs<J: Job<Self>, const ROUNDS: usize>(token: Self::Token, jobs: &mut [J]) -> usize {
         Self::run(token, Pairs::<J, ROUNDS>(jobs))
     }
 }
@@ -131,41 +131,46 @@ pub(crate) fn is_available<V: Vector>() -> bool {
     V::detect().is_some()
 }
 
-/// Does the jobs at the front whose keys are for the same vectors as `key`; gives how many. The
-/// first one's is `key`.
+/// Does all jobs whose keys are for the same vectors as `key`; gives how many. Those of one shape
+/// together: most bursts have one, and in others packets find their like.
 pub(crate) fn run<V: Width, J: Job<V>>(key: &Key<V>, jobs: &mut [J]) -> usize {
-    let mut done = 0;
-    while let Some(job) = jobs.get_mut(done)
-        && let Some(algorithm) = job.algorithm()
-    {
-        let rest = &mut jobs[done..];
-        let more = match algorithm {
-            Algorithm::Aes128Gcm16 => run_rounds::<V, J, 10>(key.token, rest),
-            Algorithm::Aes256Gcm16 => run_rounds::<V, J, 14>(key.token, rest),
+    let (mut done, mut tried) = (0, [0_u8; 2]);
+    for at in 0..jobs.len() {
+        let job = &jobs[at];
+        let (Some(algorithm), Some(text_len)) = (job.algorithm(), job.text_len()) else { continue };
+        let shape = Shape::of::<V>(text_len);
+        let tried = match algorithm {
+            Algorithm::Aes128Gcm16 => &mut tried[0],
+            Algorithm::Aes256Gcm16 => &mut tried[1],
         };
-        debug_assert!(more > 0);
-        done += more;
+        if *tried & shape.bit() != 0 {
+            continue;
+        }
+        *tried |= shape.bit();
+        done += match algorithm {
+            Algorithm::Aes128Gcm16 => run_rounds::<V, J, 10>(key.token, shape, jobs),
+            Algorithm::Aes256Gcm16 => run_rounds::<V, J, 14>(key.token, shape, jobs),
+        };
+        if done == jobs.len() {
+            break;
+        }
     }
     done
 }
 
-/// Does the jobs at the front that have the shape of the first; gives how many, at least one.
-fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(token: V::Token, jobs: &mut [J]) -> usize {
-    let done = match jobs.first().and_then(J::text_len).map(short_vectors::<V>) {
-        None => 0,
-        Some(Some(1)) => V::run(token, Short::<J, ROUNDS, 1>(jobs)),
-        Some(Some(2)) => V::two::<J, ROUNDS>(token, jobs),
-        Some(Some(3)) => V::run(token, Short::<J, ROUNDS, 3>(jobs)),
-        Some(Some(_)) => V::run(token, Short::<J, ROUNDS, 4>(jobs)),
-        Some(None) => V::run(token, Long::<J, ROUNDS>(jobs)),
-    };
-    match jobs.first_mut() {
-        // It cannot be a packet.
-        Some(job) if done == 0 => {
-            job.refuse();
-            1
-        }
-        _ => done,
+/// Does the jobs of this shape; gives how many.
+fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(
+    token: V::Token,
+    shape: Shape,
+    jobs: &mut [J],
+) -> usize {
+    match shape {
+        Shape::Short(1) => V::run(token, Short::<J, ROUNDS, 1>(jobs)),
+        Shape::Short(2) => V::run(token, Short::<J, ROUNDS, 2>(jobs)),
+        Shape::Short(3) => V::run(token, Short::<J, ROUNDS, 3>(jobs)),
+        Shape::Short(_) => V::run(token, Short::<J, ROUNDS, 4>(jobs)),
+        Shape::Paired => V::pairs::<J, ROUNDS>(token, jobs),
+        Shape::Long => V::run(token, Long::<J, ROUNDS>(jobs)),
     }
 }
 
@@ -200,11 +205,6 @@ impl<V: Width> Job<V> for SealJob<'_> {
             tag.store_low(icv);
         }
     }
-
-    #[inline(always)]
-    fn refuse(&mut self) {
-        mem::take(&mut self.buffer).fill(0);
-    }
 }
 
 impl<V: Width> Job<V> for OpenJob<'_> {
@@ -234,11 +234,6 @@ impl<V: Width> Job<V> for OpenJob<'_> {
     #[inline(always)]
     fn conclude(&mut self, tag: V, icv: V) {
         OpenJob::conclude(self, tag.same_low(icv));
-    }
-
-    #[inline(always)]
-    fn refuse(&mut self) {
-        OpenJob::conclude(self, false);
     }
 }
 

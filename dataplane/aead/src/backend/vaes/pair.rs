@@ -15,11 +15,11 @@
 //! J0  A1  A2  A3 | A4  A5  B4  B5 | J0  B1  B2  B3      blocks of text; J0 encrypts the tag
 //! ```
 
-use std::mem;
 use std::ops::RangeInclusive;
+use std::slice::IterMut;
 
 use super::Zmm;
-use super::gcm::{BLOCK, COUNTERS, Counters, Job, Short, text_len};
+use super::gcm::{BLOCK, COUNTERS, Counters, Job, Shape, Short, is_of};
 use super::ghash::Product;
 use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
@@ -30,10 +30,13 @@ const OWN: usize = 48;
 /// Octets of text in half of a vector.
 const HALF: usize = 32;
 
+/// Lengths of text. Behind more, the lengths in GHASH would need a vector of their own.
+pub(super) const LENGTHS: RangeInclusive<usize> = OWN + 1..=OWN + HALF + BLOCK;
+
 /// Counters of the vector that both share.
 static SHARED: Counters = Counters::of([5, 6, 5, 6]);
 
-/// Does the jobs at the front that are short packets of two vectors; gives how many.
+/// Does the jobs that are [paired](Shape::Paired); gives how many.
 pub(super) struct Pairs<'a, J, const ROUNDS: usize>(pub(super) &'a mut [J]);
 
 impl<J: Job<Zmm>, const ROUNDS: usize> Kernel<Zmm> for Pairs<'_, J, ROUNDS> {
@@ -41,61 +44,46 @@ impl<J: Job<Zmm>, const ROUNDS: usize> Kernel<Zmm> for Pairs<'_, J, ROUNDS> {
 
     #[inline(always)]
     fn work(self, token: Avx512) -> usize {
-        let all = self.0.len();
-        let mut left = self.0;
-        while !left.is_empty() {
-            let (mut before, mut not_done) = (Hashing::nothing(token), 0);
-            while let Some((pair, kind)) = next_pair::<J, ROUNDS>(&mut left) {
-                let now = match kind {
-                    Kind::Joined => crypt::<J, ROUNDS, true>(token, pair, &mut before),
-                    Kind::Apart => crypt::<J, ROUNDS, false>(token, pair, &mut before),
-                };
-                let Some(now) = now else {
-                    not_done = 2;
-                    break;
-                };
-                before.conclude();
-                before = now;
-            }
-            before.finish(token);
-            if not_done > 0 {
-                return all - left.len() - not_done;
-            }
-            let [job, rest @ ..] = mem::take(&mut left) else { break };
-            if !Short::<J, ROUNDS, 2>::takes(job) || !Short::<J, ROUNDS, 2>::one(token, job) {
-                return all - rest.len() - 1;
-            }
-            left = rest;
+        let (mut done, mut last) = (0, None);
+        let mut jobs = self.0.iter_mut();
+        let mut before = Hashing::nothing(token);
+        while let Some(a) = next::<J, ROUNDS>(&mut jobs) {
+            let Some(b) = next::<J, ROUNDS>(&mut jobs) else {
+                last = Some(a);
+                break;
+            };
+            let now = if are_joined(a, b) {
+                crypt::<J, ROUNDS, true>(token, [a, b], &mut before)
+            } else {
+                crypt::<J, ROUNDS, false>(token, [a, b], &mut before)
+            };
+            let Some(now) = now else { continue };
+            before.conclude();
+            before = now;
+            done += 2;
         }
-        all - left.len()
+        before.finish(token);
+        let is_done = last.is_some_and(|job| Short::<J, ROUNDS, 2>::one(token, job));
+        done + usize::from(is_done)
     }
 }
 
-/// How two packets are crypted together.
-enum Kind {
-    /// In three vectors.
-    Joined,
-    /// In two each.
-    Apart,
-}
-
-/// Takes two jobs from the front, if they are a pair.
+/// The next job that is paired.
 #[inline(always)]
-fn next_pair<'a, J: Job<Zmm>, const ROUNDS: usize>(
-    jobs: &mut &'a mut [J],
-) -> Option<([&'a mut J; 2], Kind)> {
-    let [a, b, ..] = &**jobs else { return None };
-    let len_a = text_len::<Zmm, J, ROUNDS>(a)?;
-    let len_b = text_len::<Zmm, J, ROUNDS>(b)?;
-    let (least, most) = (len_a.min(len_b), len_a.max(len_b));
-    // Behind more than three blocks, the lengths would need a vector of their own.
-    if least <= OWN || most > OWN + HALF + BLOCK {
-        return None;
+fn next<'a, J: Job<Zmm>, const ROUNDS: usize>(jobs: &mut IterMut<'a, J>) -> Option<&'a mut J> {
+    loop {
+        let job = jobs.next()?;
+        if is_of::<Zmm, J, ROUNDS>(job, Shape::Paired) {
+            return Some(job);
+        }
     }
-    let is_joined = most <= OWN + HALF && b.has_key_of(a);
-    let (pair, rest) = mem::take(jobs).split_first_chunk_mut::<2>()?;
-    *jobs = rest;
-    Some((pair.each_mut(), if is_joined { Kind::Joined } else { Kind::Apart }))
+}
+
+/// Whether two packets are crypted in three vectors, instead of two each.
+#[inline(always)]
+fn are_joined<J: Job<Zmm>>(a: &J, b: &J) -> bool {
+    let fits = |job: &J| job.text_len().is_some_and(|len| len <= OWN + HALF);
+    b.has_key_of(a) && fits(a) && fits(b)
 }
 
 /// A pair that is crypted, and what is to be hashed of it.

@@ -5,7 +5,7 @@
 
 use std::mem::{ManuallyDrop, needs_drop};
 
-use super::gcm::short_vectors;
+use super::gcm::Shape;
 use super::schedule::{Expand, Schedule};
 use super::vector::{Block, Vector};
 use super::{Key, Ymm, Zmm};
@@ -123,12 +123,17 @@ fn lanes_are_as_said() {
 
 #[test]
 fn number_of_vectors_grows_with_the_text_and_its_counter_block() {
-    let ends = |vectors: &dyn Fn(usize) -> Option<usize>| {
-        (0..400).filter(|&len| vectors(len) != vectors(len + 1)).collect::<Vec<_>>()
+    use Shape::{Long, Paired, Short};
+
+    let ends = |shape: &dyn Fn(usize) -> Shape| {
+        (0..400).filter(|&len| shape(len) != shape(len + 1)).collect::<Vec<_>>()
     };
-    assert_eq!(ends(&short_vectors::<Zmm>), [48, 112, 176, 240]);
-    assert_eq!(ends(&short_vectors::<Ymm>), [16, 48, 80, 112]);
-    assert_eq!([0, 112, 240, 241].map(short_vectors::<Zmm>), [Some(1), Some(2), Some(4), None]);
+    assert_eq!(ends(&Shape::of::<Zmm>), [48, 96, 112, 176, 240]);
+    assert_eq!(ends(&Shape::of::<Ymm>), [16, 48, 80, 112]);
+    let shapes = [0, 96, 112, 240, 241].map(Shape::of::<Zmm>);
+    assert_eq!(shapes, [Short(1), Paired, Short(2), Short(4), Long]);
+    let bits = [Short(1), Short(2), Short(3), Short(4), Paired, Long].map(Shape::bit);
+    assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones(), 6, "{bits:?}");
 }
 
 /// FIPS 197, appendices A.1 and A.3: the last round key.

@@ -1,5 +1,7 @@
 //! What the algorithm needs of a vector register, whatever its width.
 
+use std::ops::RangeInclusive;
+
 /// A block of AES and GHASH.
 pub(crate) type Block = [u8; 16];
 
@@ -14,6 +16,9 @@ pub(crate) trait Vector: Copy + 'static {
 
     /// Blocks in a vector.
     const LANES: usize;
+
+    /// Lengths of text of two vectors for which there is a kernel for two packets at once.
+    const PAIRED: RangeInclusive<usize>;
 
     /// The token, if this CPU has the instructions.
     fn detect() -> Option<Self::Token>;

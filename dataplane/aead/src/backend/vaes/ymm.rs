@@ -4,6 +4,7 @@
 
 use std::arch::x86_64::*;
 use std::array;
+use std::ops::RangeInclusive;
 
 use super::vector::{Block, Kernel, Vector};
 
@@ -19,6 +20,9 @@ impl Vector for Ymm {
     type Token = Vaes256;
 
     const LANES: usize = 2;
+
+    #[expect(clippy::reversed_empty_ranges, reason = "none")]
+    const PAIRED: RangeInclusive<usize> = 1..=0;
 
     fn detect() -> Option<Vaes256> {
         let all = is_x86_feature_detected!("avx2")

@@ -4,7 +4,9 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::ops::RangeInclusive;
 
+use super::pair;
 use super::vector::{Block, Kernel, Vector};
 
 /// Proof that this CPU has each instruction that this module uses: only [`Zmm::detect`] makes one.
@@ -41,6 +43,8 @@ impl Vector for Zmm {
     type Token = Avx512;
 
     const LANES: usize = 4;
+
+    const PAIRED: RangeInclusive<usize> = pair::LENGTHS;
 
     fn detect() -> Option<Avx512> {
         let all = is_x86_feature_detected!("avx512f")
