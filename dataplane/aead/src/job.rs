@@ -23,31 +23,18 @@ const NONCE_LEN: usize = SALT_LEN + IV_LEN;
 /// sealed, so that sealing the same jobs again does nothing; it would otherwise apply the same key
 /// stream a second time and bring the plaintext back.
 pub fn seal(jobs: &mut [SealJob<'_>]) {
-    let (mut wide, mut narrow) = (false, false);
-    for at in 0..jobs.len() {
-        let job = &mut jobs[at];
-        let of_all = match &job.key.schedule {
-            // The first one's turn is that of all with these vectors.
+    #[cfg(target_arch = "x86_64")]
+    if vaes::run(jobs) == jobs.len() {
+        return;
+    }
+    for job in &mut *jobs {
+        match &job.key.schedule {
+            Schedule::Ring(key) => job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
+            Schedule::Portable(key) => job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) if !mem::replace(&mut wide, true) => vaes::run(key, jobs),
-            #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) if !mem::replace(&mut narrow, true) => vaes::run(key, jobs),
-            Schedule::Ring(key) => {
-                job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
-                continue;
-            }
-            Schedule::Portable(key) => {
-                job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text));
-                continue;
-            }
-            #[cfg(target_arch = "x86_64")]
-            _ => continue,
-        };
-        if of_all == jobs.len() {
-            return;
+            Schedule::Vaes512(_) | Schedule::Vaes256(_) => job.wipe(),
         }
     }
-    jobs.iter_mut().for_each(SealJob::wipe);
 }
 
 /// Verifies and decrypts each job's packet in place, and sets what [`OpenJob::verified`] tells.
@@ -56,28 +43,21 @@ pub fn seal(jobs: &mut [SealJob<'_>]) {
 /// packet that is not verified nothing remains: its whole buffer is zero. Too short for an ICV, or
 /// longer than [`BUFFER_LEN_MAX`], is not verified.
 pub fn open(jobs: &mut [OpenJob<'_>]) {
-    let (mut wide, mut narrow) = (false, false);
-    for at in 0..jobs.len() {
-        let job = &mut jobs[at];
-        let of_all = match &job.key.schedule {
-            // As in `seal`.
-            #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) if !mem::replace(&mut wide, true) => vaes::run(key, jobs),
-            #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) if !mem::replace(&mut narrow, true) => vaes::run(key, jobs),
+    #[cfg(target_arch = "x86_64")]
+    let done = vaes::run(jobs);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    let others = if done < jobs.len() { &mut *jobs } else { &mut [] };
+    for job in others {
+        match &job.key.schedule {
             Schedule::Ring(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-                continue;
             }
             Schedule::Portable(key) => {
                 job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-                continue;
             }
             #[cfg(target_arch = "x86_64")]
-            _ => continue,
-        };
-        if of_all == jobs.len() {
-            break;
+            Schedule::Vaes512(_) | Schedule::Vaes256(_) => {}
         }
     }
     // Not in the kernels: a call there costs what they have in registers.
@@ -115,7 +95,7 @@ impl<'a> SealJob<'a> {
 
     /// Leaves nothing of what was not sealed. Back ends refuse nothing up to [`BUFFER_LEN_MAX`];
     /// should one, then the peer discards zeros: better than plaintext on the wire, or a gateway
-    /// that stops.
+    /// that stops. What was sealed has given up its buffer.
     fn wipe(&mut self) {
         mem::take(&mut self.buffer).fill(0);
     }

@@ -204,7 +204,7 @@ pub struct Encap {
     pub overhead: u16,
     /// Octets of the smallest inner packet that [`Self::write_plain`] may be used for; more than
     /// any has, unless the template is plain: IPv4, then ESP, GRE with a key at most, or both, of
-    /// [`PLAIN`] octets, so that no field but these differs from packet to packet.
+    /// 32 to 63 octets, so that no field but these differs from packet to packet.
     pub plain_from: u16,
     /// Octets of the template.
     pub len: u8,

@@ -50,6 +50,9 @@ pub(crate) struct Packet<'a> {
 pub(crate) trait Job<V: Vector> {
     const SEAL: bool;
 
+    /// Proof that this CPU has the instructions, if the key is for these vectors.
+    fn token(&self) -> Option<V::Token>;
+
     /// The algorithm, if the key is for these vectors.
     fn algorithm(&self) -> Option<Algorithm>;
 

@@ -1,7 +1,7 @@
 //! AES-GCM by VAES and VPCLMULQDQ, on vectors of 512 bits or 256.
 //!
 //! ```text
-//! run        the jobs at the front of a burst that have one shape: algorithm, number of vectors
+//! run        the jobs of a burst that have one shape, together: algorithm, number of vectors
 //! gcm        Short: a packet of up to four vectors. Long: by groups of four
 //! pair       two short packets at once, of two vectors or of one and a half
 //! ghash      products and their reduction
@@ -24,6 +24,9 @@
 //! in turn, of which 9 are the making of jobs. What bounds it there: a product of GHASH takes as
 //! much of the two units of AES as a round does, in all 62 core cycles for two packets of one key,
 //! and shuffles, to which broadcasts of round keys belong, share one of these units.
+//!
+//! Packets of one shape are done together wherever they are in a burst: in a mixture of lengths
+//! few would have their like beside them, and code would change from packet to packet.
 //!
 //! Tried instead, timed beside it, and not kept:
 //!
@@ -131,9 +134,16 @@ pub(crate) fn is_available<V: Vector>() -> bool {
     V::detect().is_some()
 }
 
-/// Does all jobs whose keys are for the same vectors as `key`; gives how many. Those of one shape
-/// together: most bursts have one, and in others packets find their like.
-pub(crate) fn run<V: Width, J: Job<V>>(key: &Key<V>, jobs: &mut [J]) -> usize {
+/// Does all jobs whose keys are for vectors; gives how many.
+pub(crate) fn run<J: Job<Zmm> + Job<Ymm>>(jobs: &mut [J]) -> usize {
+    let done = run_width::<Zmm, J>(jobs);
+    if done == jobs.len() { done } else { done + run_width::<Ymm, J>(jobs) }
+}
+
+/// Does the jobs whose keys are for these vectors, those of one shape together: most bursts have
+/// one, and in others packets find their like. Gives how many.
+fn run_width<V: Width, J: Job<V>>(jobs: &mut [J]) -> usize {
+    let Some(token) = jobs.iter().find_map(J::token) else { return 0 };
     let (mut done, mut tried) = (0, [0_u8; 2]);
     for at in 0..jobs.len() {
         let job = &jobs[at];
@@ -148,8 +158,8 @@ pub(crate) fn run<V: Width, J: Job<V>>(key: &Key<V>, jobs: &mut [J]) -> usize {
         }
         *tried |= shape.bit();
         done += match algorithm {
-            Algorithm::Aes128Gcm16 => run_rounds::<V, J, 10>(key.token, shape, jobs),
-            Algorithm::Aes256Gcm16 => run_rounds::<V, J, 14>(key.token, shape, jobs),
+            Algorithm::Aes128Gcm16 => run_rounds::<V, J, 10>(token, shape, jobs),
+            Algorithm::Aes256Gcm16 => run_rounds::<V, J, 14>(token, shape, jobs),
         };
         if done == jobs.len() {
             break;
@@ -176,6 +186,11 @@ fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(
 
 impl<V: Width> Job<V> for SealJob<'_> {
     const SEAL: bool = true;
+
+    #[inline(always)]
+    fn token(&self) -> Option<V::Token> {
+        V::key(&self.key.schedule).map(|key| key.token)
+    }
 
     #[inline(always)]
     fn algorithm(&self) -> Option<Algorithm> {
@@ -209,6 +224,11 @@ impl<V: Width> Job<V> for SealJob<'_> {
 
 impl<V: Width> Job<V> for OpenJob<'_> {
     const SEAL: bool = false;
+
+    #[inline(always)]
+    fn token(&self) -> Option<V::Token> {
+        V::key(&self.key.schedule).map(|key| key.token)
+    }
 
     #[inline(always)]
     fn algorithm(&self) -> Option<Algorithm> {

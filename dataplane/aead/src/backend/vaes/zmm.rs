@@ -227,7 +227,7 @@ impl Vector for Zmm {
     }
 }
 
-/// What a [pair](super::pair) of packets needs.
+/// What a [`pair`] of packets needs.
 impl Zmm {
     /// The same, from here on: compilers neither move what made it behind the next pin, nor what is
     /// made of it before this one.
