@@ -27,14 +27,7 @@ pub fn seal(jobs: &mut [SealJob<'_>]) {
     if vaes::run(jobs) == jobs.len() {
         return;
     }
-    for job in &mut *jobs {
-        match &job.key.schedule {
-            Schedule::Ring(key) => job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
-            Schedule::Portable(key) => job.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
-            #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(_) | Schedule::Vaes256(_) => job.wipe(),
-        }
-    }
+    jobs.iter_mut().for_each(SealJob::seal_singly);
 }
 
 /// Verifies and decrypts each job's packet in place, and sets what [`OpenJob::verified`] tells.
@@ -47,18 +40,8 @@ pub fn open(jobs: &mut [OpenJob<'_>]) {
     let done = vaes::run(jobs);
     #[cfg(not(target_arch = "x86_64"))]
     let done = 0;
-    let others = if done < jobs.len() { &mut *jobs } else { &mut [] };
-    for job in others {
-        match &job.key.schedule {
-            Schedule::Ring(key) => {
-                job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-            }
-            Schedule::Portable(key) => {
-                job.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
-            }
-            #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(_) | Schedule::Vaes256(_) => {}
-        }
+    if done < jobs.len() {
+        jobs.iter_mut().for_each(OpenJob::open_singly);
     }
     // Not in the kernels: a call there costs what they have in registers.
     jobs.iter_mut().for_each(OpenJob::wipe);
@@ -90,6 +73,16 @@ impl<'a> SealJob<'a> {
         match buffer.len() {
             ICV_LEN..=BUFFER_LEN_MAX => Ok(Self { key, nonce: key.nonce(iv), aad, buffer }),
             len => Err(BufferError { len }),
+        }
+    }
+
+    /// Seals it if its back end takes one at a time.
+    fn seal_singly(&mut self) {
+        match &self.key.schedule {
+            Schedule::Ring(key) => self.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
+            Schedule::Portable(key) => self.seal_by(|nonce, aad, text| key.seal(nonce, aad, text)),
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes512(_) | Schedule::Vaes256(_) => self.wipe(),
         }
     }
 
@@ -145,6 +138,20 @@ impl<'a> OpenJob<'a> {
     #[must_use]
     pub fn verified(&self) -> bool {
         self.verified
+    }
+
+    /// Opens it if its back end takes one at a time.
+    fn open_singly(&mut self) {
+        match &self.key.schedule {
+            Schedule::Ring(key) => {
+                self.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
+            }
+            Schedule::Portable(key) => {
+                self.open_by(|nonce, aad, text, icv| key.open(nonce, aad, text, icv));
+            }
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes512(_) | Schedule::Vaes256(_) => {}
+        }
     }
 
     /// Opens by what decrypts a text with nonce, AAD and ICV, and says whether the ICV is right.

@@ -11,7 +11,7 @@ use crate::counters::SaCounters;
 use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{
-    Context, Outputs, SaCommand, Stage, Verdict, decide_ahead, decide_each,
+    Context, Outputs, SaCommand, Stage, Verdict, any_undecided, decide_ahead, decide_each,
 };
 use crate::engine::topology::output::gre_encap;
 use crate::packet::{Flags, Layer, NONE, Packet};
@@ -134,19 +134,23 @@ impl GreEncap {
     /// room for them. Of all others, [`any`](Self::any) takes care.
     fn usual(&mut self, context: &Context<'_>, packets: &mut [Packet], verdicts: &mut [Verdict]) {
         let adjacencies = &context.tables.adjacencies[..];
-        let Some(first) = packets.first().and_then(|packet| template(adjacencies, packet)) else {
-            return;
-        };
+        let first = packets.iter().find_map(|packet| template(adjacencies, packet));
         // Most packets that come together are of one kind, and have a loop that needs few
         // registers.
-        if first.slot == NONE {
-            self.plain::<false>(context, packets, verdicts);
-        } else {
+        if first.is_some_and(|encap| encap.slot != NONE) {
             self.plain::<true>(context, packets, verdicts);
+            if any_undecided(verdicts) {
+                self.plain::<false>(context, packets, verdicts);
+            }
+        } else {
+            self.plain::<false>(context, packets, verdicts);
+            if any_undecided(verdicts) {
+                self.plain::<true>(context, packets, verdicts);
+            }
         }
     }
 
-    /// The same of those whose template has an SA as the parameter says.
+    /// The same of those whose template has an SA as the parameter says; others are left alone.
     #[inline(never)]
     fn plain<const SEALED: bool>(
         &mut self,
