@@ -130,17 +130,10 @@ impl Mbuf {
         usize::from(self.first().last().tailroom())
     }
 
-    /// Asks the processor to fetch the packet's first octets. It must have fetched the mbuf for
-    /// that: call [`Self::prefetch_mbuf`] some packets before.
+    /// Asks the processor to fetch the packet's first octets. It looks at the mbuf for that.
     #[inline]
     pub fn prefetch(&self) {
         prefetch::address(self.first().start());
-    }
-
-    /// Asks the processor to fetch what DPDK notes about the packet.
-    #[inline]
-    pub fn prefetch_mbuf(&self) {
-        prefetch::address(self.0.as_ptr().cast());
     }
 }
 
