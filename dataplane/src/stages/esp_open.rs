@@ -141,7 +141,9 @@ impl EspOpen {
             if !packet.mbuf.is_head_exclusive() {
                 return Opened::Refused(SHARED);
             }
-            match self.check(context, &packet.meta, packet.mbuf.data()) {
+            let (meta, data) = (&packet.meta, packet.mbuf.data());
+            let usual = self.check_usual(context.now, meta, data).map(Ok);
+            match usual.unwrap_or_else(|| self.check_any(context, meta, data)) {
                 Ok((sequence, _)) => Opened::Checked(sequence),
                 Err(reason) => Opened::Refused(reason),
             }
@@ -262,11 +264,12 @@ impl EspOpen {
         packet: &'a mut Packet,
     ) -> Result<(u64, OpenJob<'a>), DropReason> {
         let data = packet.mbuf.data_mut().ok_or(SHARED)?;
+        // Apart from `check_any`, so that the compiler knows where the header of the usual is.
         if let Some((sequence, state)) = self.check_usual(context.now, &packet.meta, data) {
             let job = job(data, PLAIN_LEN.into(), sequence, state.as_job());
             return Ok((sequence, job.ok_or(DropReason::EspTruncated)?));
         }
-        let (sequence, state) = self.check(context, &packet.meta, data)?;
+        let (sequence, state) = self.check_any(context, &packet.meta, data)?;
         let job = job(data, packet.meta.l4.into(), sequence, state.as_job());
         Ok((sequence, job.ok_or(DropReason::EspTruncated)?))
     }
@@ -330,7 +333,8 @@ impl EspOpen {
         self.inbound.get(slot as usize)?.as_ref()
     }
 
-    /// [`check`](Self::check) of what nearly always comes, see [`Inbound::check_usual`].
+    /// [`check_any`](Self::check_any) of what nearly always comes, see [`Inbound::check_usual`];
+    /// none of others.
     #[inline(always)]
     fn check_usual(&self, now: u64, meta: &Meta, data: &[u8]) -> Option<(u64, &Inbound)> {
         let state = self.state(meta.sa)?;
@@ -340,7 +344,7 @@ impl EspOpen {
     /// What can be refused before any cryptography. Of others the number, and the SA.
     #[cold]
     #[inline(never)]
-    fn check(
+    fn check_any(
         &self,
         context: &mut Context<'_>,
         meta: &Meta,

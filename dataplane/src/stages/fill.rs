@@ -1,6 +1,7 @@
 //! What a template leaves open: lengths, identification, sequence numbers, checksums and the ESP
 //! trailer, written into a packet that already begins with its template.
 
+use wire::IpProto;
 use wire::checksum::{self, Sum};
 use wire::esp;
 
@@ -9,8 +10,6 @@ use crate::tables::encap::{DF, ESP_IV, ESP_TRAILER, Encap, HALF, ICV, ip_start};
 
 /// TOS of what the gateway itself sends through a tunnel: CS6, network control (RFC 4594).
 const TOS_CONTROL: u8 = 0xc0;
-const PROTO_IP4: u8 = 4;
-const PROTO_IP6: u8 = 41;
 const IP4_LEN: usize = 20;
 const IP6_LEN: usize = 40;
 
@@ -35,8 +34,8 @@ impl Inner {
     #[inline(always)]
     fn next_header(&self) -> u8 {
         match self.start >> 60 {
-            4 => PROTO_IP4,
-            6 => PROTO_IP6,
+            4 => IpProto::IPV4.0,
+            6 => IpProto::IPV6.0,
             _ => 0,
         }
     }

@@ -114,8 +114,7 @@ impl GreEncap {
     fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
         let adjacencies = &context.tables.adjacencies;
         for packet in packets {
-            let adjacency = adjacencies.get(packet.meta.adjacency as usize);
-            let Some(Adjacency::Tunnel(encap)) = adjacency else { continue };
+            let Some(encap) = template(adjacencies, packet) else { continue };
             if step == 0 {
                 encap.prefetch();
                 continue;

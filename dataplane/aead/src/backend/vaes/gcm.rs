@@ -425,32 +425,24 @@ fn keep_last<V: Vector, const N: usize, const FIRST: bool>(vector: V, text_len: 
     vector.keep::<0>(text_len - before)
 }
 
-/// Counters of the positions of a group, in blocks.
+/// Counters of neighbouring positions, in blocks.
 #[repr(align(64))]
-pub(super) struct Counters(pub(super) [Block; GROUP_BLOCKS_MAX]);
+pub(super) struct Counters<const N: usize>(pub(super) [Block; N]);
 
-pub(super) static COUNTERS: Counters = Counters::new(BLOCK - 1);
+/// Those of a group.
+const IN_ORDER: [u8; GROUP_BLOCKS_MAX] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+
+pub(super) static COUNTERS: Counters<GROUP_BLOCKS_MAX> = Counters::new(IN_ORDER, BLOCK - 1);
 /// The octets of the counter in reverse order.
-static COUNTERS_SWAPPED: Counters = Counters::new(BLOCK - 4);
+static COUNTERS_SWAPPED: Counters<GROUP_BLOCKS_MAX> = Counters::new(IN_ORDER, BLOCK - 4);
 
-impl Counters {
-    /// These, in the first blocks.
-    pub(super) const fn of(counters: [u8; 4]) -> Self {
-        let mut blocks = [[0; BLOCK]; GROUP_BLOCKS_MAX];
+impl<const N: usize> Counters<N> {
+    pub(super) const fn new(counters: [u8; N], low_octet: usize) -> Self {
+        let mut blocks = [[0; BLOCK]; N];
         let mut at = 0;
-        while at < counters.len() {
-            blocks[at][BLOCK - 1] = counters[at];
+        while at < N {
+            blocks[at][low_octet] = counters[at];
             at += 1;
-        }
-        Self(blocks)
-    }
-
-    const fn new(low_octet: usize) -> Self {
-        let mut blocks = [[0; BLOCK]; GROUP_BLOCKS_MAX];
-        let mut counter = 1_u8;
-        while counter as usize <= GROUP_BLOCKS_MAX {
-            blocks[counter as usize - 1][low_octet] = counter;
-            counter += 1;
         }
         Self(blocks)
     }

@@ -34,7 +34,7 @@ const HALF: usize = 32;
 pub(super) const LENGTHS: RangeInclusive<usize> = OWN + 1..=OWN + HALF + BLOCK;
 
 /// Counters of the vector that both share.
-static SHARED: Counters = Counters::of([5, 6, 5, 6]);
+static SHARED: Counters<4> = Counters::new([5, 6, 5, 6], BLOCK - 1);
 
 /// Does the jobs that are [paired](Shape::Paired); gives how many.
 pub(super) struct Pairs<'a, J, const ROUNDS: usize>(pub(super) &'a mut [J]);
@@ -216,6 +216,14 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const JOINED: bool>(
 // The vectors of two packets are A's own, what it shares or has behind, and the same of B; of two
 // that are `JOINED`, the last is without meaning.
 
+/// The keys of a round: of A's vectors and of B's.
+#[inline(always)]
+fn round_keys<const JOINED: bool>(token: Avx512, keys: [&Schedule; 2], round: usize) -> [Zmm; 2] {
+    let key_a = Zmm::broadcast(token, keys[0].round_key(round));
+    let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(round)) };
+    [key_a, key_b]
+}
+
 /// The counter blocks of a pair, with the first round key added.
 #[inline(always)]
 fn counters<const JOINED: bool>(
@@ -225,14 +233,13 @@ fn counters<const JOINED: bool>(
 ) -> [Zmm; 4] {
     let own = Zmm::blocks(token, &COUNTERS.0);
     let [nonce_a, nonce_b] = [Zmm::broadcast(token, nonces[0]), Zmm::broadcast(token, nonces[1])];
-    let key_a = Zmm::broadcast(token, keys[0].round_key(0));
+    let [key_a, key_b] = round_keys::<JOINED>(token, keys, 0);
     if JOINED {
         let shared = Zmm::blocks(token, &SHARED.0);
         let nonces = nonce_a.with_high_half(nonce_b);
         let first = own.xor3(nonce_a, key_a);
         return [first, shared.xor3(nonces, key_a), own.xor3(nonce_b, key_a), first];
     }
-    let key_b = Zmm::broadcast(token, keys[1].round_key(0));
     let behind = Zmm::blocks(token, &COUNTERS.0[Zmm::LANES..]);
     [
         own.xor3(nonce_a, key_a),
@@ -251,8 +258,7 @@ fn rounds<const JOINED: bool>(
     which: RangeInclusive<usize>,
 ) {
     for round in which {
-        let key_a = Zmm::broadcast(token, keys[0].round_key(round));
-        let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(round)) };
+        let [key_a, key_b] = round_keys::<JOINED>(token, keys, round);
         state[0] = state[0].aes_round(key_a).pin();
         state[1] = state[1].aes_round(key_a).pin();
         state[2] = state[2].aes_round(key_b).pin();
@@ -270,8 +276,7 @@ fn last_round<const JOINED: bool, const ROUNDS: usize>(
     state: [Zmm; 4],
     input: [Zmm; 4],
 ) -> [Zmm; 4] {
-    let key_a = Zmm::broadcast(token, keys[0].round_key(ROUNDS));
-    let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(ROUNDS)) };
+    let [key_a, key_b] = round_keys::<JOINED>(token, keys, ROUNDS);
     // The same as adding the input after the last round.
     [
         state[0].aes_last_round(key_a.xor(input[0])),
