@@ -42,12 +42,22 @@ impl<V: Vector> Product<V> {
         let (swapped, folded) = fold(self.middle.xor3(swapped, folded));
         self.high.xor3(swapped, folded)
     }
-}
 
-impl Product<Zmm> {
-    /// [`Zmm::pin`] of all of it.
+    /// [`Vector::pin`] of all of it.
     #[inline(always)]
     pub(crate) fn pin(&mut self) {
         *self = Self { low: self.low.pin(), middle: self.middle.pin(), high: self.high.pin() };
+    }
+}
+
+impl Product<Zmm> {
+    /// Two sums as one, of `a` in both lower lanes and of `b` in the upper ones.
+    #[inline(always)]
+    pub(crate) fn halves(a: &Self, b: &Self) -> Self {
+        Self {
+            low: a.low.sum_halves(b.low),
+            middle: a.middle.sum_halves(b.middle),
+            high: a.high.sum_halves(b.high),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Short packets two by two: those of two vectors, as of 64 octets under GRE. The GHASH of a pair
-//! is done between the rounds of AES of the next one.
+//! Short packets two by two: those of one vector or two, as acknowledgements of TCP and 64 octets
+//! are under GRE. The GHASH of a pair is done between the rounds of AES of the next one.
 //!
 //! ```text
 //! AES of pair 0 | AES of pair 1   | AES of pair 2   | …
@@ -7,21 +7,23 @@
 //! ```
 //!
 //! Left to itself a CPU does one after the other, for what waits for the end of either fills its
-//! schedulers; and so do compilers, which undo any order that is not [pinned](Zmm::pin).
+//! schedulers; and so do compilers, which undo any order that is not [pinned](Vector::pin).
 //!
 //! Two packets of one key that take a vector and a half each take three:
 //!
 //! ```text
-//! J0  A1  A2  A3 | A4  A5  B4  B5 | J0  B1  B2  B3      blocks of text; J0 encrypts the tag
+//! J0  A1  A2  A3 | J0  B1  B2  B3 | A4  A5  B4  B5      blocks of text; J0 encrypts the tag
 //! ```
 
 use std::ops::RangeInclusive;
+use std::ptr;
 use std::slice::IterMut;
 
 use super::Zmm;
-use super::gcm::{BLOCK, COUNTERS, Counters, Job, Shape, Short, is_of};
+use super::gcm::{BLOCK, COUNTERS, Counters, Job, Lengths, Shape, algorithm, hash_last};
 use super::ghash::Product;
-use super::schedule::Schedule;
+use super::keys::{Kept, RoundKeys};
+use super::schedule::{NOTHING, Schedule};
 use super::vector::{Block, Kernel, Vector};
 use super::zmm::Avx512;
 
@@ -30,324 +32,421 @@ const OWN: usize = 48;
 /// Octets of text in half of a vector.
 const HALF: usize = 32;
 
-/// Lengths of text. Behind more, the lengths in GHASH would need a vector of their own.
-pub(super) const LENGTHS: RangeInclusive<usize> = OWN + 1..=OWN + HALF + BLOCK;
+/// Lengths of text: two vectors at most.
+pub(super) const LENGTHS: RangeInclusive<usize> = 0..=OWN + 2 * HALF;
 
 /// Counters of the vector that both share.
 static SHARED: Counters<4> = Counters::new([5, 6, 5, 6], BLOCK - 1);
 
-/// Does the jobs that are [paired](Shape::Paired); gives how many.
-pub(super) struct Pairs<'a, J, const ROUNDS: usize>(pub(super) &'a mut [J]);
+/// Does the jobs that are [paired](Shape::Paired), `VECTORS` for each at most; gives how many. Of
+/// an odd number, the last is left.
+pub(super) struct Pairs<'a, J, const ROUNDS: usize, const VECTORS: usize>(pub(super) &'a mut [J]);
 
-impl<J: Job<Zmm>, const ROUNDS: usize> Kernel<Zmm> for Pairs<'_, J, ROUNDS> {
-    type Output = usize;
+impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> Kernel<Zmm>
+    for Pairs<'a, J, ROUNDS, VECTORS>
+{
+    type Output = (usize, Option<&'a mut J>);
 
     #[inline(always)]
-    fn work(self, token: Avx512) -> usize {
-        let (mut done, mut last) = (0, None);
-        let mut jobs = self.0.iter_mut();
-        let mut before = Hashing::nothing(token);
-        while let Some(a) = next::<J, ROUNDS>(&mut jobs) {
-            let Some(b) = next::<J, ROUNDS>(&mut jobs) else {
-                last = Some(a);
+    fn work(self, token: Avx512) -> (usize, Option<&'a mut J>) {
+        let jobs = self.0.iter_mut();
+        let mut pairs = PairsOf::<J, ROUNDS, VECTORS> { jobs, pair: None, odd: None, done: 0 };
+        if VECTORS == 1 {
+            pairs.work::<2, true>(token);
+            pairs.work::<2, false>(token);
+        } else {
+            pairs.work::<3, true>(token);
+            pairs.work::<4, false>(token);
+        }
+        (pairs.done, pairs.odd)
+    }
+}
+
+/// Jobs of a burst that are left.
+struct PairsOf<'a, J, const ROUNDS: usize, const VECTORS: usize> {
+    jobs: IterMut<'a, J>,
+    /// Those that are next, if they were looked at already.
+    pair: Option<[&'a mut J; 2]>,
+    /// The one that has no other.
+    odd: Option<&'a mut J>,
+    done: usize,
+}
+
+impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> PairsOf<'a, J, ROUNDS, VECTORS> {
+    /// Does what is left, of `N` vectors a pair, or if they must have the `SAME` key as far as the
+    /// first that has not.
+    #[inline(always)]
+    fn work<const N: usize, const SAME: bool>(&mut self, token: Avx512) {
+        let mut kept = Kept::nothing(token);
+        let mut before = Hashing::<J, N>::nothing(token);
+        let mut hashed = LengthsHash::nothing(token);
+        while let Some([a, b]) = self.pair.take().or_else(|| self.next()) {
+            if SAME && !are_joined(a, b) {
+                self.pair = Some([a, b]);
                 break;
-            };
-            let now = if are_joined(a, b) {
-                crypt::<J, ROUNDS, true>(token, [a, b], &mut before)
-            } else {
-                crypt::<J, ROUNDS, false>(token, [a, b], &mut before)
-            };
+            }
+            let now =
+                crypt::<J, ROUNDS, N, SAME>(token, [a, b], &mut kept, &mut hashed, &mut before);
             let Some(now) = now else { continue };
-            before.conclude();
             before = now;
-            done += 2;
+            self.done += 2;
         }
         before.finish(token);
-        let is_done = last.is_some_and(|job| Short::<J, ROUNDS, 2>::one(token, job));
-        done + usize::from(is_done)
     }
-}
 
-/// The next job that is paired.
-#[inline(always)]
-fn next<'a, J: Job<Zmm>, const ROUNDS: usize>(jobs: &mut IterMut<'a, J>) -> Option<&'a mut J> {
-    loop {
-        let job = jobs.next()?;
-        if is_of::<Zmm, J, ROUNDS>(job, Shape::Paired) {
-            return Some(job);
+    /// The next two jobs.
+    #[inline(always)]
+    fn next(&mut self) -> Option<[&'a mut J; 2]> {
+        let a = self.next_job()?;
+        match self.next_job() {
+            Some(b) => Some([a, b]),
+            None => {
+                self.odd = Some(a);
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next_job(&mut self) -> Option<&'a mut J> {
+        loop {
+            let job = self.jobs.next()?;
+            if job.kind() == Some((algorithm::<ROUNDS>(), Shape::Paired(VECTORS))) {
+                return Some(job);
+            }
         }
     }
 }
 
-/// Whether two packets are crypted in three vectors, instead of two each.
+/// Whether two packets have one key, and what is behind their own vectors fits one.
 #[inline(always)]
 fn are_joined<J: Job<Zmm>>(a: &J, b: &J) -> bool {
     let fits = |job: &J| job.text_len().is_some_and(|len| len <= OWN + HALF);
-    b.has_key_of(a) && fits(a) && fits(b)
+    ptr::eq(a.key(), b.key()) && fits(a) && fits(b)
 }
 
-/// A pair that is crypted, and what is to be hashed of it.
-struct Hashing<'a, J> {
+/// A pair that is crypted, and what is to be hashed of it still: `N` vectors, as they were crypted.
+struct Hashing<'a, J, const N: usize> {
     jobs: Option<[&'a mut J; 2]>,
-    /// Of each packet the blocks in its first vector, their octets reversed, and the powers for
-    /// them.
-    own: [(Zmm, Zmm); 2],
-    /// The same of the blocks behind, and the lengths.
-    rest: [(Zmm, Zmm); 2],
-    /// What encrypts GHASH to the tag: lane 0 is J0, encrypted.
-    masks: [Zmm; 2],
-    icvs: [Zmm; 2],
-    products: [Product<Zmm>; 2],
-    hashes: [Zmm; 2],
+    /// Each packet's blocks in its own vector.
+    own: [Zmm; 2],
+    /// Those behind; up to three vectors, the first has them of both packets.
+    rest: [Zmm; 2],
+    /// Exponents of H for the first lanes of `own`.
+    own_exponents: [usize; 2],
+    /// The same for `rest`.
+    rest_exponents: [usize; 2],
+    /// What the hashes are added to: of A in lane 0, of B in lane 2.
+    masks: Zmm,
 }
 
-impl<J: Job<Zmm>> Hashing<'_, J> {
+impl<J: Job<Zmm>, const N: usize> Hashing<'_, J, N> {
     /// Of no pair.
     #[inline(always)]
     fn nothing(token: Avx512) -> Self {
-        let zero = Zmm::zero(token);
-        Self {
-            jobs: None,
-            own: [(zero, zero); 2],
-            rest: [(zero, zero); 2],
-            masks: [zero; 2],
-            icvs: [zero; 2],
-            products: [Product::zero(token); 2],
-            hashes: [zero; 2],
+        let (zero, exponents) = (Zmm::zero(token), [Zmm::LANES; 2]);
+        let (own, rest) = ([zero; 2], [zero; 2]);
+        let (own_exponents, rest_exponents) = (exponents, exponents);
+        Self { jobs: None, own, rest, own_exponents, rest_exponents, masks: zero }
+    }
+
+    #[inline(always)]
+    fn pending(&self, token: Avx512) -> Pending<'_, N> {
+        let mut schedules = [&NOTHING; 2];
+        if let Some([a, b]) = &self.jobs
+            && let (Some(a), Some(b)) = (a.own_key(), b.own_key())
+        {
+            schedules = [&a.schedule, &b.schedule];
         }
-    }
-
-    // Parts of GHASH, of one packet each, as much as two rounds of AES leave room for. In this
-    // order, and the packets in turn, none waits for the one before it.
-
-    #[inline(always)]
-    fn add_own(&mut self, at: usize) {
-        let (blocks, powers) = self.own[at];
-        self.products[at].add(blocks, powers);
-        self.products[at].pin();
-    }
-
-    #[inline(always)]
-    fn add_rest(&mut self, at: usize) {
-        let (blocks, powers) = self.rest[at];
-        self.products[at].add(blocks, powers);
-        self.products[at].pin();
-    }
-
-    #[inline(always)]
-    fn reduce(&mut self, token: Avx512, at: usize) {
-        self.hashes[at] = self.products[at].reduce(token).pin();
+        Pending {
+            own: self.own,
+            rest: self.rest,
+            own_powers: [
+                schedules[0].powers(self.own_exponents[0]),
+                schedules[1].powers(self.own_exponents[1]),
+            ],
+            rest_powers: [
+                schedules[0].powers(self.rest_exponents[0]),
+                schedules[1].powers(self.rest_exponents[1]),
+            ],
+            products: [Product::zero(token); 2],
+        }
     }
 
     /// Hashes the last pair, if there is one.
     #[inline(always)]
     fn finish(mut self, token: Avx512) {
         if self.jobs.is_some() {
-            self.add_own(0);
-            self.add_own(1);
-            self.add_rest(0);
-            self.add_rest(1);
-            self.reduce(token, 0);
-            self.reduce(token, 1);
-            self.conclude();
+            let mut pending = self.pending(token);
+            pending.add_own(token, 0);
+            pending.add_own(token, 1);
+            pending.add_rest(token, 0);
+            let hashes = pending.add_rest(token, 1).reduce(token);
+            self.conclude(hashes);
         }
     }
 
-    /// Tells the jobs of their tags.
+    /// Tells the jobs of their tags: what is in both lower lanes of the hashes is of A.
     #[inline(always)]
-    fn conclude(self) {
-        let Some([a, b]) = self.jobs else { return };
-        let [tag_a, tag_b] = self.hashes;
-        a.conclude(tag_a.sum_lanes().reverse_octets().xor(self.masks[0]), self.icvs[0]);
-        b.conclude(tag_b.sum_lanes().reverse_octets().xor(self.masks[1]), self.icvs[1]);
+    fn conclude(&mut self, hashes: Zmm) {
+        if let Some([a, b]) = self.jobs.take() {
+            let hashes = hashes.xor(hashes.swap_lanes());
+            let tags = hashes.reverse_octets().xor(self.masks);
+            a.conclude(tags);
+            b.conclude(tags.high_half());
+        }
+    }
+}
+
+/// What is to be hashed of a pair.
+struct Pending<'a, const N: usize> {
+    own: [Zmm; 2],
+    rest: [Zmm; 2],
+    own_powers: [&'a [Block]; 2],
+    rest_powers: [&'a [Block]; 2],
+    products: [Product<Zmm>; 2],
+}
+
+impl<const N: usize> Pending<'_, N> {
+    /// Adds a packet's own vector.
+    #[inline(always)]
+    fn add_own(&mut self, token: Avx512, at: usize) {
+        self.products[at].add(self.own[at], Zmm::blocks(token, self.own_powers[at]));
+        self.products[at].pin();
+    }
+
+    /// Adds what a packet has behind; with the second, gives the sum, the lower lanes of A, the upper
+    /// ones of B.
+    #[inline(always)]
+    fn add_rest(&mut self, token: Avx512, at: usize) -> Product<Zmm> {
+        let [a, b] = &mut self.products;
+        if N < 4 {
+            if at == 0 {
+                return Product::zero(token);
+            }
+            let mut product = Product::halves(a, b);
+            let [a, b] = self.rest_powers;
+            let powers = Zmm::halves(token, a, b);
+            product.add(self.rest[0], powers);
+            product.pin();
+            return product;
+        }
+        self.products[at].add(self.rest[at], Zmm::blocks(token, self.rest_powers[at]));
+        self.products[at].pin();
+        Product::halves(&self.products[0], &self.products[1])
+    }
+}
+
+/// The round keys of a pair, of A and of B.
+#[derive(Clone, Copy)]
+struct PairKeys<'a, const ROUNDS: usize>([RoundKeys<'a, Zmm, ROUNDS>; 2]);
+
+impl<const ROUNDS: usize> PairKeys<'_, ROUNDS> {
+    /// Those of a round, from 0.
+    #[inline(always)]
+    fn keys(self, round: usize) -> [Zmm; 2] {
+        let Self([a, b]) = self;
+        [a.key(round), b.key(round)]
+    }
+
+    /// Two rounds of AES from `first` on, as far as they are neither the last nor beyond.
+    #[inline(always)]
+    fn two_rounds<const N: usize>(self, state: &mut [Zmm; N], first: usize) {
+        self.round(state, first);
+        self.round(state, first + 1);
+    }
+
+    #[inline(always)]
+    fn round<const N: usize>(self, state: &mut [Zmm; N], round: usize) {
+        if round < ROUNDS {
+            let keys = self.keys(round);
+            for (at, state) in state.iter_mut().enumerate() {
+                *state = state.aes_round(keys[at % 2]).pin();
+            }
+        }
     }
 }
 
 /// Crypts a pair, and meanwhile hashes the one before it. None, and nothing hashed, if they are no
 /// packets.
+///
+/// The `N` vectors are A's own, B's own, and what each has behind, or in one what both have.
 #[inline(always)]
-fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const JOINED: bool>(
+fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>(
     token: Avx512,
     [job_a, job_b]: [&'a mut J; 2],
-    before: &mut Hashing<'_, J>,
-) -> Option<Hashing<'a, J>> {
+    kept: &mut Kept<Zmm>,
+    hashed: &mut LengthsHash,
+    before: &mut Hashing<'_, J, N>,
+) -> Option<Hashing<'a, J, N>> {
     let (a, b) = (job_a.packet()?, job_b.packet()?);
     // Before the texts are written: a load waits for a masked store that spans its place.
-    let icvs = [Zmm::low(token, a.icv), Zmm::low(token, b.icv)];
-    let keys = [a.key, b.key];
-    let mut state = counters::<JOINED>(token, keys, [a.nonce, b.nonce]);
-    // Rounds between two parts of the hash: written out, as compilers leave a loop what it is.
-    let each = (ROUNDS - 2) / 6;
-    rounds::<JOINED>(token, keys, &mut state, 1..=each);
-    before.add_own(0);
-    rounds::<JOINED>(token, keys, &mut state, each + 1..=2 * each);
-    before.add_own(1);
-    rounds::<JOINED>(token, keys, &mut state, 2 * each + 1..=3 * each);
-    before.add_rest(0);
-    rounds::<JOINED>(token, keys, &mut state, 3 * each + 1..=4 * each);
-    before.add_rest(1);
-    rounds::<JOINED>(token, keys, &mut state, 4 * each + 1..=5 * each);
-    before.reduce(token, 0);
-    rounds::<JOINED>(token, keys, &mut state, 5 * each + 1..=6 * each);
-    before.reduce(token, 1);
-    rounds::<JOINED>(token, keys, &mut state, 6 * each + 1..=ROUNDS - 1);
+    let icvs = Zmm::low(token, a.icv).lower_halves(Zmm::low(token, b.icv));
+    let keys = PairKeys::<ROUNDS>(if SAME {
+        [kept.of(token, a.key); 2]
+    } else {
+        [RoundKeys::in_memory(token, a.key), RoundKeys::in_memory(token, b.key)]
+    });
+    let mut state = counters::<N>(token, [a.nonce, b.nonce], keys.keys(0));
 
-    let (own_a, rest_a) = a.text.split_at_mut(OWN);
-    let (own_b, rest_b) = b.text.split_at_mut(OWN);
-    let lens = [rest_a.len(), rest_b.len()];
-    let input = read::<JOINED>(token, [own_a, own_b], [rest_a, rest_b]);
-    let output = last_round::<JOINED, ROUNDS>(token, keys, state, input);
-    write::<JOINED>(output, [own_a, own_b], [rest_a, rest_b]);
-    let ciphertext = if J::SEAL { keep::<JOINED>(output, lens) } else { input };
-    let [of_a, of_b] = apart::<JOINED>(ciphertext);
-    let (own_a, rest_a) = to_hash(token, (a.key, a.aad, a.aad_len), of_a, lens[0]);
-    let (own_b, rest_b) = to_hash(token, (b.key, b.aad, b.aad_len), of_b, lens[1]);
+    let mut pending = before.pending(token);
+    keys.two_rounds(&mut state, 1);
+    pending.add_own(token, 0);
+    keys.two_rounds(&mut state, 3);
+    pending.add_own(token, 1);
+    keys.two_rounds(&mut state, 5);
+    pending.add_rest(token, 0);
+    keys.two_rounds(&mut state, 7);
+    let sum = pending.add_rest(token, 1);
+    keys.two_rounds(&mut state, 9);
+    let hashes = sum.reduce(token).pin();
+    keys.two_rounds(&mut state, 11);
+    keys.two_rounds(&mut state, 13);
+
+    let lengths = [a.lengths(), b.lengths()];
+    let blocks = [lengths[0].blocks(), lengths[1].blocks()];
+    let last = keys.keys(ROUNDS);
+    let (output, own, mut rest) = last_round::<J, N>(token, last, state, [a.text, b.text]);
+    before.conclude(hashes);
+    let own = [own[0].with_low(a.aad).reverse_octets(), own[1].with_low(b.aad).reverse_octets()];
+    let behind = if N == 2 { [0; 2] } else { [blocks[0] - OWN / BLOCK, blocks[1] - OWN / BLOCK] };
+    let mut masks = output;
+    match N {
+        2 => rest[0] = endings(token, lengths).low_lanes(),
+        3 => masks = masks.xor(hashed.of(token, a.key, lengths)),
+        _ => {
+            // Behind a full vector there is no lane for them.
+            if behind[0] < Zmm::LANES {
+                rest[0] = rest[0].with_lane(behind[0], lengths[0].block(token));
+            } else {
+                let hash: Zmm = lengths[0].hash(token, a.key);
+                masks = masks.xor(hash.low_half());
+            }
+            if behind[1] < Zmm::LANES {
+                rest[1] = rest[1].with_lane(behind[1], lengths[1].block(token));
+            } else {
+                let hash = lengths[1].hash(token, b.key);
+                masks = masks.xor(Zmm::zero(token).with_high_half(hash));
+            }
+        }
+    }
+    if !J::SEAL {
+        masks = masks.xor(icvs);
+    }
     Some(Hashing {
         jobs: Some([job_a, job_b]),
-        own: [own_a, own_b],
-        rest: [rest_a, rest_b],
-        masks: [output[0], output[2]],
-        icvs,
-        products: [Product::zero(token); 2],
-        hashes: [Zmm::zero(token); 2],
+        own,
+        rest,
+        own_exponents: [blocks[0] + 2, blocks[1] + 2],
+        rest_exponents: [behind[0] + 1, behind[1] + 1],
+        masks,
     })
 }
 
-// The vectors of two packets are A's own, what it shares or has behind, and the same of B; of two
-// that are `JOINED`, the last is without meaning.
-
-/// The keys of a round: of A's vectors and of B's.
+/// The blocks of lengths, in the lower lanes of A, in the upper ones of B.
 #[inline(always)]
-fn round_keys<const JOINED: bool>(token: Avx512, keys: [&Schedule; 2], round: usize) -> [Zmm; 2] {
-    let key_a = Zmm::broadcast(token, keys[0].round_key(round));
-    let key_b = if JOINED { key_a } else { Zmm::broadcast(token, keys[1].round_key(round)) };
-    [key_a, key_b]
+fn endings(token: Avx512, [a, b]: [Lengths; 2]) -> Zmm {
+    a.block::<Zmm>(token).lower_halves(b.block(token))
 }
 
-/// The counter blocks of a pair, with the first round key added.
-#[inline(always)]
-fn counters<const JOINED: bool>(
-    token: Avx512,
-    keys: [&Schedule; 2],
-    nonces: [&Block; 2],
-) -> [Zmm; 4] {
-    let own = Zmm::blocks(token, &COUNTERS.0);
-    let [nonce_a, nonce_b] = [Zmm::broadcast(token, nonces[0]), Zmm::broadcast(token, nonces[1])];
-    let [key_a, key_b] = round_keys::<JOINED>(token, keys, 0);
-    if JOINED {
-        let shared = Zmm::blocks(token, &SHARED.0);
-        let nonces = nonce_a.with_high_half(nonce_b);
-        let first = own.xor3(nonce_a, key_a);
-        return [first, shared.xor3(nonces, key_a), own.xor3(nonce_b, key_a), first];
+/// What the lengths of a pair of one key add to the tags: the same for all of one length.
+struct LengthsHash {
+    of: *const Schedule,
+    lengths: Option<[Lengths; 2]>,
+    hash: Zmm,
+}
+
+impl LengthsHash {
+    #[inline(always)]
+    fn nothing(token: Avx512) -> Self {
+        Self { of: ptr::null(), lengths: None, hash: Zmm::zero(token) }
     }
-    let behind = Zmm::blocks(token, &COUNTERS.0[Zmm::LANES..]);
-    [
-        own.xor3(nonce_a, key_a),
-        behind.xor3(nonce_a, key_a),
-        own.xor3(nonce_b, key_b),
-        behind.xor3(nonce_b, key_b),
-    ]
+
+    #[inline(always)]
+    fn of(&mut self, token: Avx512, key: &Schedule, lengths: [Lengths; 2]) -> Zmm {
+        if !ptr::eq(self.of, key) || self.lengths != Some(lengths) {
+            self.hash = hash_last(token, key, endings(token, lengths));
+            self.of = key;
+            self.lengths = Some(lengths);
+        }
+        self.hash
+    }
 }
 
-/// Some rounds of AES, none of them the last.
+/// The counter blocks of a pair, with the first round keys added.
 #[inline(always)]
-fn rounds<const JOINED: bool>(
+fn counters<const N: usize>(
     token: Avx512,
-    keys: [&Schedule; 2],
-    state: &mut [Zmm; 4],
-    which: RangeInclusive<usize>,
-) {
-    for round in which {
-        let [key_a, key_b] = round_keys::<JOINED>(token, keys, round);
-        state[0] = state[0].aes_round(key_a).pin();
-        state[1] = state[1].aes_round(key_a).pin();
-        state[2] = state[2].aes_round(key_b).pin();
-        if !JOINED {
-            state[3] = state[3].aes_round(key_b).pin();
+    nonces: [&Block; 2],
+    [key_a, key_b]: [Zmm; 2],
+) -> [Zmm; N] {
+    let (own, behind) = COUNTERS.0.split_at(Zmm::LANES);
+    let (own, behind) = (Zmm::blocks(token, own), Zmm::blocks(token, behind));
+    let a = Zmm::broadcast(token, nonces[0]).pin();
+    let b = Zmm::broadcast(token, nonces[1]).pin();
+    let mut state = [own; N];
+    state[0] = own.xor3(a, key_a);
+    state[1] = own.xor3(b, key_b);
+    if N == 3 {
+        let shared = Zmm::blocks(token, &SHARED.0);
+        state[2] = shared.xor3(a.with_high_half(b), key_a);
+    } else if N == 4 {
+        state[2] = behind.xor3(a, key_a);
+        state[3] = behind.xor3(b, key_b);
+    }
+    state
+}
+
+/// The last round, which crypts the texts. Gives what encrypts GHASH to the tags, of A in lane 0
+/// and of B in lane 2; each packet's own vector, to be hashed but for AAD; and what is behind, its
+/// octets reversed, but for the lengths.
+#[inline(always)]
+fn last_round<J: Job<Zmm>, const N: usize>(
+    token: Avx512,
+    [key_a, key_b]: [Zmm; 2],
+    state: [Zmm; N],
+    [text_a, text_b]: [&mut [u8]; 2],
+) -> (Zmm, [Zmm; 2], [Zmm; 2]) {
+    let (own_len_a, own_len_b) = if N == 2 { (text_a.len(), text_b.len()) } else { (OWN, OWN) };
+    let (own_a, rest_a) = text_a.split_at_mut(own_len_a);
+    let (own_b, rest_b) = text_b.split_at_mut(own_len_b);
+    let zero = Zmm::zero(token);
+    // All before the first is written: a load waits for a masked store that spans its place.
+    let own_input = [Zmm::load::<BLOCK>(token, own_a), Zmm::load::<BLOCK>(token, own_b)];
+    let rest_input = match N {
+        3 => [Zmm::load::<0>(token, rest_a).xor(Zmm::load::<HALF>(token, rest_b)), zero],
+        4 => [Zmm::load::<0>(token, rest_a), Zmm::load::<0>(token, rest_b)],
+        _ => [zero; 2],
+    };
+    // Adding the text to the key is the same as adding it after the round.
+    let output = [
+        state[0].aes_last_round(key_a.xor(own_input[0])),
+        state[1].aes_last_round(key_b.xor(own_input[1])),
+    ];
+    output[0].store::<BLOCK>(own_a);
+    output[1].store::<BLOCK>(own_b);
+    let masks = output[0].lower_halves(output[1]);
+    let mut own = if J::SEAL { output } else { own_input };
+    let mut rest = rest_input;
+    if N == 2 && J::SEAL {
+        own = [own[0].keep::<BLOCK>(own_a.len()), own[1].keep::<BLOCK>(own_b.len())];
+    } else if N == 3 {
+        let output = state[2].aes_last_round(key_a.xor(rest[0]));
+        output.store::<0>(rest_a);
+        output.store::<HALF>(rest_b);
+        if J::SEAL {
+            rest[0] = output.keep_halves(rest_a.len(), rest_b.len());
+        }
+    } else if N == 4 {
+        let output = [
+            state[2].aes_last_round(key_a.xor(rest[0])),
+            state[3].aes_last_round(key_b.xor(rest[1])),
+        ];
+        output[0].store::<0>(rest_a);
+        output[1].store::<0>(rest_b);
+        if J::SEAL {
+            rest = [output[0].keep::<0>(rest_a.len()), output[1].keep::<0>(rest_b.len())];
         }
     }
-}
-
-/// The last round, which adds the texts.
-#[inline(always)]
-fn last_round<const JOINED: bool, const ROUNDS: usize>(
-    token: Avx512,
-    keys: [&Schedule; 2],
-    state: [Zmm; 4],
-    input: [Zmm; 4],
-) -> [Zmm; 4] {
-    let [key_a, key_b] = round_keys::<JOINED>(token, keys, ROUNDS);
-    // The same as adding the input after the last round.
-    [
-        state[0].aes_last_round(key_a.xor(input[0])),
-        state[1].aes_last_round(key_a.xor(input[1])),
-        state[2].aes_last_round(key_b.xor(input[2])),
-        state[3].aes_last_round(key_b.xor(input[3])),
-    ]
-}
-
-#[inline(always)]
-fn read<const JOINED: bool>(token: Avx512, own: [&[u8]; 2], rest: [&[u8]; 2]) -> [Zmm; 4] {
-    let [own_a, own_b] = [Zmm::load::<BLOCK>(token, own[0]), Zmm::load::<BLOCK>(token, own[1])];
-    let rest_a = Zmm::load::<0>(token, rest[0]);
-    if JOINED {
-        let shared = rest_a.xor(Zmm::load::<HALF>(token, rest[1]));
-        return [own_a, shared, own_b, shared];
-    }
-    [own_a, rest_a, own_b, Zmm::load::<0>(token, rest[1])]
-}
-
-/// The counterpart of [`read`].
-#[inline(always)]
-fn write<const JOINED: bool>(vectors: [Zmm; 4], own: [&mut [u8]; 2], rest: [&mut [u8]; 2]) {
-    let ([own_a, own_b], [rest_a, rest_b]) = (own, rest);
-    vectors[0].store::<BLOCK>(own_a);
-    vectors[1].store::<0>(rest_a);
-    if JOINED {
-        vectors[1].store::<HALF>(rest_b);
-    } else {
-        vectors[3].store::<0>(rest_b);
-    }
-    vectors[2].store::<BLOCK>(own_b);
-}
-
-/// The vectors, zero behind the end of each text.
-#[inline(always)]
-fn keep<const JOINED: bool>(vectors: [Zmm; 4], rest_lens: [usize; 2]) -> [Zmm; 4] {
-    let [own_a, rest_a, own_b, rest_b] = vectors;
-    let kept = rest_a.keep::<0>(rest_lens[0]);
-    if JOINED {
-        let shared = kept.xor(rest_a.keep::<HALF>(rest_lens[1]));
-        return [own_a, shared, own_b, shared];
-    }
-    [own_a, kept, own_b, rest_b.keep::<0>(rest_lens[1])]
-}
-
-/// Of each packet its own vector, and what is behind, of that the octets reversed.
-#[inline(always)]
-fn apart<const JOINED: bool>(vectors: [Zmm; 4]) -> [(Zmm, Zmm); 2] {
-    let [own_a, rest_a, own_b, rest_b] = vectors;
-    let rest = rest_a.reverse_octets();
-    if JOINED {
-        return [(own_a, rest.low_half()), (own_b, rest.high_half())];
-    }
-    [(own_a, rest), (own_b, rest_b.reverse_octets())]
-}
-
-/// What is hashed of a packet that has `rest_len` octets behind its own vector, with the powers for
-/// it.
-#[inline(always)]
-fn to_hash(
-    token: Avx512,
-    (key, aad, aad_len): (&Schedule, &Block, usize),
-    (own, rest): (Zmm, Zmm),
-    rest_len: usize,
-) -> ((Zmm, Zmm), (Zmm, Zmm)) {
-    let blocks = rest_len.div_ceil(BLOCK);
-    let lengths = Zmm::pair(token, 8 * (OWN + rest_len) as u64, 8 * aad_len as u64);
-    let powers = key.powers(Zmm::LANES + blocks + 1);
-    let own = own.with_low(aad).reverse_octets();
-    let rest = rest.with_lane(blocks, lengths);
-    let for_rest = Zmm::blocks(token, &powers[Zmm::LANES..]);
-    ((own, Zmm::blocks(token, powers)), (rest, for_rest))
+    (masks, own, [rest[0].reverse_octets(), rest[1].reverse_octets()])
 }

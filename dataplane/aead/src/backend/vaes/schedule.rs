@@ -9,7 +9,7 @@ use super::vector::{Block, Kernel, Vector};
 /// Powers of H that are kept: those of a whole group, and one for the lengths behind it.
 const POWERS: usize = GROUP_BLOCKS_MAX + 1;
 /// Of AES-256: one for each of its 14 rounds, and one before.
-const ROUND_KEYS_MAX: usize = 15;
+pub(super) const ROUND_KEYS_MAX: usize = 15;
 
 /// What sealing and opening need of a key, 512 octets: eight cache lines, of which a packet of 64
 /// octets under GRE touches the last six.
@@ -23,6 +23,9 @@ const ROUND_KEYS_MAX: usize = 15;
 /// and are multiplied with lanes that are zero.
 #[repr(C, align(64))]
 pub(crate) struct Schedule([Block; POWERS + ROUND_KEYS_MAX]);
+
+/// The schedule of no packet.
+pub(super) static NOTHING: Schedule = Schedule::blank();
 
 impl Schedule {
     /// All zero, to be expanded where it is.
@@ -55,7 +58,7 @@ impl Schedule {
     /// enough to wait for them.
     #[inline(always)]
     pub(crate) fn short_lines(&self) -> &[[Block; 4]] {
-        &self.0.as_chunks().0[2..]
+        &self.0.as_chunks().0[0..]
     }
 
     fn wipe(&mut self) {

@@ -17,7 +17,10 @@ pub(crate) trait Vector: Copy + 'static {
     /// Blocks in a vector.
     const LANES: usize;
 
-    /// Lengths of text of two vectors for which there is a kernel for two packets at once.
+    /// Whether there are registers to [keep round keys](super::keys::Kept) in.
+    const KEEPS_KEYS: bool;
+
+    /// Lengths of text for which there is a kernel for two packets at once.
     const PAIRED: RangeInclusive<usize>;
 
     /// The token, if this CPU has the instructions.
@@ -27,6 +30,10 @@ pub(crate) trait Vector: Copy + 'static {
     fn run<K: Kernel<Self>>(token: Self::Token, kernel: K) -> K::Output;
 
     fn zero(token: Self::Token) -> Self;
+
+    /// The same, from here on: compilers neither move what made it behind the next pin, nor what is
+    /// made of it before this one.
+    fn pin(self) -> Self;
 
     /// `block` in each lane.
     fn broadcast(token: Self::Token, block: &Block) -> Self;
@@ -58,8 +65,8 @@ pub(crate) trait Vector: Copy + 'static {
     /// Lane `lane` of `other`, the other lanes as they are.
     fn with_lane(self, lane: usize, other: Self) -> Self;
 
-    /// Whether lane 0 of both is the same, in constant time.
-    fn same_low(self, other: Self) -> bool;
+    /// Whether lane 0 is zero, in constant time.
+    fn low_is_zero(self) -> bool;
 
     /// The sum of all lanes in lane 0, zero in the others.
     fn sum_lanes(self) -> Self;

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "instructions that not every CPU has; partial loads and stores")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array;
 use std::ops::RangeInclusive;
@@ -20,6 +21,7 @@ impl Vector for Ymm {
     type Token = Vaes256;
 
     const LANES: usize = 2;
+    const KEEPS_KEYS: bool = false;
 
     #[expect(clippy::reversed_empty_ranges, reason = "none")]
     const PAIRED: RangeInclusive<usize> = 1..=0;
@@ -38,6 +40,21 @@ impl Vector for Ymm {
         }
         // SAFETY: the token proves the features that the function enables.
         unsafe { run(token, kernel) }
+    }
+
+    #[inline(always)]
+    fn pin(self) -> Self {
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn pin(mut vector: __m256i) -> __m256i {
+            // SAFETY: no instruction, and nothing changed.
+            unsafe {
+                asm!("/* {0} */", inout(ymm_reg) vector, options(nomem, nostack, preserves_flags))
+            };
+            vector
+        }
+        // SAFETY: AVX2, as there is a vector.
+        Self(unsafe { pin(self.0) })
     }
 
     #[inline(always)]
@@ -151,11 +168,9 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
-    fn same_low(self, other: Self) -> bool {
-        // SAFETY: SSE2, which every x86-64 CPU has.
-        let difference = unsafe { _mm_xor_si128(self.xmm(), other.xmm()) };
+    fn low_is_zero(self) -> bool {
         // SAFETY: SSE4.1, which comes with AVX2.
-        unsafe { _mm_testz_si128(difference, difference) == 1 }
+        unsafe { _mm_testz_si128(self.xmm(), self.xmm()) == 1 }
     }
 
     #[inline(always)]

@@ -17,6 +17,11 @@ pub(crate) struct Avx512(());
 #[derive(Clone, Copy)]
 pub(crate) struct Zmm(__m512i);
 
+/// What makes a frame begin at a cache line. Compilers spill vectors to where a frame happens to
+/// begin: half of them would lie in two lines.
+#[repr(align(64))]
+struct Aligned(#[expect(dead_code, reason = "only its place counts")] u8);
+
 /// One bit for each of `len` octets behind those that are skipped.
 ///
 /// # Panics
@@ -43,6 +48,7 @@ impl Vector for Zmm {
     type Token = Avx512;
 
     const LANES: usize = 4;
+    const KEEPS_KEYS: bool = true;
 
     const PAIRED: RangeInclusive<usize> = pair::LENGTHS;
 
@@ -60,10 +66,30 @@ impl Vector for Zmm {
     fn run<K: Kernel<Self>>(token: Avx512, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,vaes,vpclmulqdq")]
         fn run<K: Kernel<Zmm>>(token: Avx512, kernel: K) -> K::Output {
+            let frame = Aligned(0);
+            // SAFETY: no instruction.
+            unsafe {
+                asm!("/* {0} */", in(reg) &raw const frame, options(nomem, nostack, preserves_flags));
+            }
             kernel.work(token)
         }
         // SAFETY: the token proves the features that the function enables.
         unsafe { run(token, kernel) }
+    }
+
+    #[inline(always)]
+    fn pin(self) -> Self {
+        #[target_feature(enable = "avx512f")]
+        #[inline]
+        fn pin(mut vector: __m512i) -> __m512i {
+            // SAFETY: no instruction, and nothing changed.
+            unsafe {
+                asm!("/* {0} */", inout(zmm_reg) vector, options(nomem, nostack, preserves_flags))
+            };
+            vector
+        }
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { pin(self.0) })
     }
 
     #[inline(always)]
@@ -144,11 +170,9 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
-    fn same_low(self, other: Self) -> bool {
-        // SAFETY: SSE2, which every x86-64 CPU has.
-        let difference = unsafe { _mm_xor_si128(self.xmm(), other.xmm()) };
+    fn low_is_zero(self) -> bool {
         // SAFETY: SSE4.1, which comes with AVX-512.
-        unsafe { _mm_testz_si128(difference, difference) == 1 }
+        unsafe { _mm_testz_si128(self.xmm(), self.xmm()) == 1 }
     }
 
     #[inline(always)]
@@ -229,28 +253,26 @@ impl Vector for Zmm {
 
 /// What a [`pair`] of packets needs.
 impl Zmm {
-    /// The same, from here on: compilers neither move what made it behind the next pin, nor what is
-    /// made of it before this one.
-    #[inline(always)]
-    pub(super) fn pin(self) -> Self {
-        #[target_feature(enable = "avx512f")]
-        #[inline]
-        fn pin(mut vector: __m512i) -> __m512i {
-            // SAFETY: no instruction, and nothing changed.
-            unsafe {
-                asm!("/* {0} */", inout(zmm_reg) vector, options(nomem, nostack, preserves_flags))
-            };
-            vector
-        }
-        // SAFETY: AVX-512 F, as there is a vector.
-        Self(unsafe { pin(self.0) })
-    }
-
     /// The upper half of the lanes of `other`, the others as they are.
     #[inline(always)]
     pub(super) fn with_high_half(self, other: Self) -> Self {
         // SAFETY: AVX-512 F, as there is a vector.
         Self(unsafe { _mm512_mask_mov_epi64(self.0, 0xF0, other.0) })
+    }
+
+    /// The lower half of the lanes, and behind it that of `other`.
+    #[inline(always)]
+    pub(super) fn lower_halves(self, other: Self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { _mm512_shuffle_i64x2::<0b01_00_01_00>(self.0, other.0) })
+    }
+
+    /// The sum of both halves of the lanes, and behind it that of `other`.
+    #[inline(always)]
+    pub(super) fn sum_halves(self, other: Self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        let inner = unsafe { _mm512_shuffle_i64x2::<0b01_00_11_10>(self.0, other.0) };
+        self.with_high_half(other).xor(Self(inner))
     }
 
     /// Zero but for the lower half of the lanes.
@@ -260,6 +282,42 @@ impl Zmm {
         let low = unsafe { _mm512_castsi512_si256(self.0) };
         // SAFETY: as above.
         Self(unsafe { _mm512_zextsi256_si512(low) })
+    }
+
+    /// Lanes 0 and 1 exchanged, and lanes 2 and 3.
+    #[inline(always)]
+    pub(super) fn swap_lanes(self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { _mm512_shuffle_i64x2::<0b10_11_00_01>(self.0, self.0) })
+    }
+
+    /// Zero but for lanes 0 and 2.
+    #[inline(always)]
+    pub(super) fn low_lanes(self) -> Self {
+        // SAFETY: AVX-512 F, as there is a vector.
+        Self(unsafe { _mm512_maskz_mov_epi64(0b0011_0011, self.0) })
+    }
+
+    /// The first two of some blocks, and behind them two of others.
+    #[inline(always)]
+    pub(super) fn halves(_: Avx512, lower: &[Block], upper: &[Block]) -> Self {
+        let (lower, upper) = (&lower[..2], &upper[..2]);
+        // SAFETY: the slices are of 32 octets; AVX, which comes with AVX-512.
+        let (lower, upper) = unsafe {
+            (_mm256_loadu_si256(lower.as_ptr().cast()), _mm256_loadu_si256(upper.as_ptr().cast()))
+        };
+        // SAFETY: AVX-512 F, by the token.
+        Self(unsafe { _mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper) })
+    }
+
+    /// Zero but for some octets at the beginning of each half.
+    #[inline(always)]
+    pub(super) fn keep_halves(self, lower: usize, upper: usize) -> Self {
+        let token = Avx512(());
+        assert!(lower <= 32);
+        let mask = mask::<0>(token, lower) | mask::<32>(token, upper);
+        // SAFETY: AVX-512 BW, as there is a vector.
+        Self(unsafe { _mm512_maskz_mov_epi8(mask, self.0) })
     }
 
     /// The upper half of the lanes as the lower one, zero in the others.
