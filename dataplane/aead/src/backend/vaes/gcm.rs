@@ -145,7 +145,7 @@ impl Shape {
     #[inline(always)]
     pub(super) fn of<V: Vector>(text_len: usize) -> Self {
         if V::PAIRED.contains(&text_len) {
-            Self::Paired((1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES))
+            Self::Paired(if text_len <= (V::LANES - 1) * BLOCK { 1 } else { 2 })
         } else if text_len <= NARROW_LEN_MAX {
             Self::Streamed
         } else {
