@@ -93,15 +93,15 @@ impl Key {
         }
     }
 
-    /// Asks the CPU to fetch what the kernels need of the key for a short packet: worth it, some
-    /// packets ahead, where there are so many keys that they do not stay in a cache.
+    /// Asks the CPU to fetch what the kernels need of the key for a packet of so many octets: worth
+    /// it, some packets ahead, where there are so many keys that they do not stay in a cache.
     #[inline]
-    pub fn prefetch(&self) {
+    pub fn prefetch(&self, octets: usize) {
         match &self.schedule {
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) => key.prefetch(),
+            Schedule::Vaes512(key) => key.prefetch(octets),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) => key.prefetch(),
+            Schedule::Vaes256(key) => key.prefetch(octets),
             Schedule::Ring(_) | Schedule::Portable(_) => {}
         }
     }

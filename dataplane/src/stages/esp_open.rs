@@ -287,7 +287,7 @@ impl EspOpen {
                 let state = self.inbound.get(packet.meta.sa as usize);
                 state.into_iter().for_each(dpdk::prefetch_whole);
             } else if let Some(state) = self.state(packet.meta.sa) {
-                state.fetch();
+                state.fetch(packet.mbuf.len());
             }
         }
     }

@@ -99,8 +99,10 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
 
 /// Fetches the SAs of these packets, then their keys.
 fn fetch(sas: &&SaTable, step: usize, packets: &[Packet]) {
-    let all = packets.iter().filter_map(|packet| sas.outbound(packet.meta.sa));
-    if step == 0 { all.for_each(dpdk::prefetch) } else { all.for_each(|sa| sa.key.prefetch()) }
+    for packet in packets {
+        let Some(sa) = sas.outbound(packet.meta.sa) else { continue };
+        if step == 0 { dpdk::prefetch(sa) } else { sa.key.prefetch(packet.mbuf.len()) }
+    }
 }
 
 /// To the underlay, in fragments if need be; dropped if not sealed.

@@ -133,10 +133,10 @@ impl<V: Vector> Key<V> {
         Some(this)
     }
 
-    /// Asks the CPU to fetch what a short packet needs of the schedule.
+    /// Asks the CPU to fetch what a packet of so many octets of text needs of the schedule.
     #[inline]
-    pub(crate) fn prefetch(&self) {
-        self.schedule.short_lines().iter().for_each(zmm::prefetch);
+    pub(crate) fn prefetch(&self, text_len: usize) {
+        self.schedule.lines(text_len).iter().for_each(zmm::prefetch);
     }
 }
 

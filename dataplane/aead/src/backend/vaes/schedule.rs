@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use super::gcm::GROUP_BLOCKS_MAX;
+use super::gcm::{BLOCK, GROUP_BLOCKS_MAX};
 use super::ghash::Product;
 use super::vector::{Block, Kernel, Vector};
 
@@ -54,11 +54,12 @@ impl Schedule {
         &self.0[POWERS + round]
     }
 
-    /// The cache lines without the highest powers, for which only packets ask that take long
-    /// enough to wait for them.
+    /// The cache lines that a packet touches, of so many octets of text: the highest powers are for
+    /// longer ones.
     #[inline(always)]
-    pub(crate) fn short_lines(&self) -> &[[Block; 4]] {
-        &self.0.as_chunks().0[0..]
+    pub(crate) fn lines(&self, text_len: usize) -> &[[Block; 4]] {
+        let first = (text_len.div_ceil(BLOCK) + 2).min(POWERS);
+        &self.0.as_chunks().0[(POWERS - first) / 4..]
     }
 
     fn wipe(&mut self) {
