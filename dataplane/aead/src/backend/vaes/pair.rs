@@ -23,7 +23,7 @@ use super::Zmm;
 use super::gcm::{BLOCK, COUNTERS, Counters, Job, Lengths, Shape, algorithm, hash_last};
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
-use super::schedule::{NOTHING, Schedule};
+use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
 use super::zmm::Avx512;
 
@@ -128,14 +128,7 @@ fn are_joined<J: Job<Zmm>>(a: &J, b: &J) -> bool {
 /// A pair that is crypted, and what is to be hashed of it still: `N` vectors, as they were crypted.
 struct Hashing<'a, J, const N: usize> {
     jobs: Option<[&'a mut J; 2]>,
-    /// Each packet's blocks in its own vector.
-    own: [Zmm; 2],
-    /// Those behind; up to three vectors, the first has them of both packets.
-    rest: [Zmm; 2],
-    /// Exponents of H for the first lanes of `own`.
-    own_exponents: [usize; 2],
-    /// The same for `rest`.
-    rest_exponents: [usize; 2],
+    pending: Pending<N>,
     /// What the hashes are added to: of A in lane 0, of B in lane 2.
     masks: Zmm,
 }
@@ -144,44 +137,20 @@ impl<J: Job<Zmm>, const N: usize> Hashing<'_, J, N> {
     /// Of no pair.
     #[inline(always)]
     fn nothing(token: Avx512) -> Self {
-        let (zero, exponents) = (Zmm::zero(token), [Zmm::LANES; 2]);
-        let (own, rest) = ([zero; 2], [zero; 2]);
-        let (own_exponents, rest_exponents) = (exponents, exponents);
-        Self { jobs: None, own, rest, own_exponents, rest_exponents, masks: zero }
-    }
-
-    #[inline(always)]
-    fn pending(&self, token: Avx512) -> Pending<'_, N> {
-        let mut schedules = [&NOTHING; 2];
-        if let Some([a, b]) = &self.jobs
-            && let (Some(a), Some(b)) = (a.own_key(), b.own_key())
-        {
-            schedules = [&a.schedule, &b.schedule];
-        }
-        Pending {
-            own: self.own,
-            rest: self.rest,
-            own_powers: [
-                schedules[0].powers(self.own_exponents[0]),
-                schedules[1].powers(self.own_exponents[1]),
-            ],
-            rest_powers: [
-                schedules[0].powers(self.rest_exponents[0]),
-                schedules[1].powers(self.rest_exponents[1]),
-            ],
-            products: [Product::zero(token); 2],
-        }
+        let zero = Zmm::zero(token);
+        let zeros = ([zero; 2], [zero; 2]);
+        let pending = Pending { own: zeros, rest: zeros, products: [Product::zero(token); 2] };
+        Self { jobs: None, pending, masks: zero }
     }
 
     /// Hashes the last pair, if there is one.
     #[inline(always)]
     fn finish(mut self, token: Avx512) {
         if self.jobs.is_some() {
-            let mut pending = self.pending(token);
-            pending.add_own(token, 0);
-            pending.add_own(token, 1);
-            pending.add_rest(token, 0);
-            let hashes = pending.add_rest(token, 1).reduce(token);
+            self.pending.add_own(0);
+            self.pending.add_own(1);
+            self.pending.add_rest(0);
+            let hashes = self.pending.add_rest(1).reduce(token);
             self.conclude(hashes);
         }
     }
@@ -199,39 +168,37 @@ impl<J: Job<Zmm>, const N: usize> Hashing<'_, J, N> {
 }
 
 /// What is to be hashed of a pair.
-struct Pending<'a, const N: usize> {
-    own: [Zmm; 2],
-    rest: [Zmm; 2],
-    own_powers: [&'a [Block]; 2],
-    rest_powers: [&'a [Block]; 2],
+struct Pending<const N: usize> {
+    /// Each packet's blocks in its own vector, and the powers of H for them.
+    own: ([Zmm; 2], [Zmm; 2]),
+    /// The same of those behind; up to three vectors, the first has them of both packets.
+    rest: ([Zmm; 2], [Zmm; 2]),
     products: [Product<Zmm>; 2],
 }
 
-impl<const N: usize> Pending<'_, N> {
+impl<const N: usize> Pending<N> {
     /// Adds a packet's own vector.
     #[inline(always)]
-    fn add_own(&mut self, token: Avx512, at: usize) {
-        self.products[at].add(self.own[at], Zmm::blocks(token, self.own_powers[at]));
+    fn add_own(&mut self, at: usize) {
+        self.products[at].add(self.own.0[at], self.own.1[at]);
         self.products[at].pin();
     }
 
-    /// Adds what a packet has behind; with the second, gives the sum, the lower lanes of A, the upper
-    /// ones of B.
+    /// Adds what a packet has behind; with the second, gives the sum, the lower lanes of A, the
+    /// upper ones of B.
     #[inline(always)]
-    fn add_rest(&mut self, token: Avx512, at: usize) -> Product<Zmm> {
+    fn add_rest(&mut self, at: usize) -> Product<Zmm> {
         let [a, b] = &mut self.products;
         if N < 4 {
             if at == 0 {
-                return Product::zero(token);
+                return *a;
             }
             let mut product = Product::halves(a, b);
-            let [a, b] = self.rest_powers;
-            let powers = Zmm::halves(token, a, b);
-            product.add(self.rest[0], powers);
+            product.add(self.rest.0[0], self.rest.1[0]);
             product.pin();
             return product;
         }
-        self.products[at].add(self.rest[at], Zmm::blocks(token, self.rest_powers[at]));
+        self.products[at].add(self.rest.0[at], self.rest.1[at]);
         self.products[at].pin();
         Product::halves(&self.products[0], &self.products[1])
     }
@@ -289,15 +256,15 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     });
     let mut state = counters::<N>(token, [a.nonce, b.nonce], keys.keys(0));
 
-    let mut pending = before.pending(token);
+    let pending = &mut before.pending;
     keys.two_rounds(&mut state, 1);
-    pending.add_own(token, 0);
+    pending.add_own(0);
     keys.two_rounds(&mut state, 3);
-    pending.add_own(token, 1);
+    pending.add_own(1);
     keys.two_rounds(&mut state, 5);
-    pending.add_rest(token, 0);
+    pending.add_rest(0);
     keys.two_rounds(&mut state, 7);
-    let sum = pending.add_rest(token, 1);
+    let sum = pending.add_rest(1);
     keys.two_rounds(&mut state, 9);
     let hashes = sum.reduce(token).pin();
     keys.two_rounds(&mut state, 11);
@@ -333,14 +300,19 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     if !J::SEAL {
         masks = masks.xor(icvs);
     }
-    Some(Hashing {
-        jobs: Some([job_a, job_b]),
-        own,
-        rest,
-        own_exponents: [blocks[0] + 2, blocks[1] + 2],
-        rest_exponents: [behind[0] + 1, behind[1] + 1],
-        masks,
-    })
+    let own_powers = [
+        Zmm::blocks(token, a.key.powers(blocks[0] + 2)),
+        Zmm::blocks(token, b.key.powers(blocks[1] + 2)),
+    ];
+    let [powers_a, powers_b] = [a.key.powers(behind[0] + 1), b.key.powers(behind[1] + 1)];
+    let rest_powers = if N == 4 {
+        [Zmm::blocks(token, powers_a), Zmm::blocks(token, powers_b)]
+    } else {
+        [Zmm::halves(token, powers_a, powers_b); 2]
+    };
+    let products = [Product::zero(token); 2];
+    let pending = Pending { own: (own, own_powers), rest: (rest, rest_powers), products };
+    Some(Hashing { jobs: Some([job_a, job_b]), pending, masks })
 }
 
 /// The blocks of lengths, in the lower lanes of A, in the upper ones of B.
