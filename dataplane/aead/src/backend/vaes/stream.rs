@@ -16,7 +16,7 @@ use super::Width;
 use super::gcm::{BLOCK, COUNTERS, COUNTERS_SWAPPED, GROUP, Job, Packet, Shape, algorithm};
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
-use super::schedule::{NOTHING, Schedule};
+use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
 
 /// Does the jobs of a shape; gives how many.
@@ -54,8 +54,8 @@ struct Hashing<'a, V, J> {
     job: Option<&'a mut J>,
     /// The last group, the sum of all before it added.
     blocks: [V; GROUP],
-    /// The exponent of H for their first lane.
-    exponent: usize,
+    /// The powers of H for them.
+    powers: [V; GROUP],
     /// What the hash is added to, lane 0.
     mask: V,
 }
@@ -65,14 +65,13 @@ impl<V: Width, J: Job<V>> Hashing<'_, V, J> {
     #[inline(always)]
     fn nothing(token: V::Token) -> Self {
         let zero = V::zero(token);
-        Self { job: None, blocks: [zero; GROUP], exponent: GROUP * V::LANES, mask: zero }
+        Self { job: None, blocks: [zero; GROUP], powers: [zero; GROUP], mask: zero }
     }
 
     /// What is to be hashed.
     #[inline(always)]
     fn pending(&self, token: V::Token) -> Pending<'_, V> {
-        let key = self.job.as_ref().and_then(|job| job.own_key());
-        let powers = key.map_or(&NOTHING, |key| &key.schedule).powers(self.exponent);
+        let powers = Powers::Each(self.powers);
         Pending { blocks: self.blocks, powers, product: Product::zero(token) }
     }
 
@@ -82,7 +81,7 @@ impl<V: Width, J: Job<V>> Hashing<'_, V, J> {
         if self.job.is_some() {
             let mut pending = self.pending(token);
             for at in 0..GROUP {
-                pending.add::<GROUP, false>(token, at);
+                pending.add::<GROUP>(token, at);
             }
             let hash = pending.product.reduce(token);
             self.conclude(hash);
@@ -128,8 +127,12 @@ fn crypt<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool>(
             used
         }
     };
-    let exponent = (GROUP - 1) * V::LANES + used + 1;
-    Some(Hashing { job: Some(job), blocks, exponent, mask })
+    let first = schedule.powers((GROUP - 1) * V::LANES + used + 1);
+    let mut powers = blocks;
+    for (powers, blocks) in powers.iter_mut().zip(first.chunks(V::LANES)) {
+        *powers = V::blocks(token, blocks);
+    }
+    Some(Hashing { job: Some(job), blocks, powers, mask })
 }
 
 /// Octets of a full group.
@@ -140,21 +143,29 @@ const fn group_len<V: Vector>() -> usize {
 /// A group that is crypted, and is to be hashed amid the rounds of the next.
 struct Pending<'a, V> {
     blocks: [V; GROUP],
-    /// Powers of H for them.
-    powers: &'a [Block],
+    powers: Powers<'a, V>,
     product: Product<V>,
 }
 
+/// The powers of H for a group.
+enum Powers<'a, V> {
+    /// Those of each vector.
+    Each([V; GROUP]),
+    /// In all lanes of a vector the one of its first.
+    Same(&'a [Block]),
+}
+
 impl<V: Vector> Pending<'_, V> {
-    /// Adds the product of vector `at`, if it is of the last `M`, and its powers; with `SAME`, the
-    /// power of its lane 0 in all lanes.
+    /// Adds the product of vector `at`, if it is of the last `M`, and its powers.
     #[inline(always)]
-    fn add<const M: usize, const SAME: bool>(&mut self, token: V::Token, at: usize) {
+    fn add<const M: usize>(&mut self, token: V::Token, at: usize) {
         if at < GROUP - M {
             return;
         }
-        let powers = &self.powers[at * V::LANES..];
-        let powers = if SAME { V::broadcast(token, &powers[0]) } else { V::blocks(token, powers) };
+        let powers = match self.powers {
+            Powers::Each(powers) => powers[at],
+            Powers::Same(powers) => V::broadcast(token, &powers[at * V::LANES]),
+        };
         self.product.add(self.blocks[at], powers);
         self.product.pin();
     }
@@ -215,7 +226,7 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         for (state, first) in state.iter_mut().zip(first) {
             *state = V::blocks(self.token, first).xor3(self.nonce, self.keys.key(0));
         }
-        let hash = self.rounds::<N, GROUP, false>(&mut state, before.pending(self.token));
+        let hash = self.rounds::<N, GROUP>(&mut state, before.pending(self.token));
         let (blocks, mask) = self.last_round::<N, true>(state, head);
         before.conclude(hash);
         let blocks = self.in_full(blocks);
@@ -256,9 +267,9 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         for state in &mut state {
             *state = state.xor(counters.next_vector());
         }
-        let powers = self.schedule.powers(GROUP * V::LANES);
+        let powers = Powers::Same(self.schedule.powers(GROUP * V::LANES));
         let pending = Pending { blocks, powers, product: Product::zero(self.token) };
-        let hash = self.rounds::<GROUP, M, true>(&mut state, pending);
+        let hash = self.rounds::<GROUP, M>(&mut state, pending);
         let (mut blocks, _) = self.last_round::<GROUP, false>(state, text);
         blocks[0] = blocks[0].xor(hash);
         blocks
@@ -268,7 +279,7 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
     /// Where it stands among the rounds counts for little, but for compilers: written out, since
     /// they leave a loop what it is.
     #[inline(always)]
-    fn rounds<const N: usize, const M: usize, const SAME: bool>(
+    fn rounds<const N: usize, const M: usize>(
         &self,
         state: &mut [V; N],
         mut pending: Pending<'_, V>,
@@ -276,13 +287,13 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         let (keys, token) = (self.keys, self.token);
         keys.round(state, 1);
         keys.two_rounds(state, 2);
-        pending.add::<M, SAME>(token, 0);
+        pending.add::<M>(token, 0);
         keys.two_rounds(state, 4);
-        pending.add::<M, SAME>(token, 1);
+        pending.add::<M>(token, 1);
         keys.two_rounds(state, 6);
-        pending.add::<M, SAME>(token, 2);
+        pending.add::<M>(token, 2);
         keys.two_rounds(state, 8);
-        pending.add::<M, SAME>(token, 3);
+        pending.add::<M>(token, 3);
         keys.two_rounds(state, 10);
         let hash = pending.product.reduce(token).pin();
         keys.two_rounds(state, 12);
