@@ -10,6 +10,10 @@ use crate::packet::{Flags, NONE, Packet};
 use crate::stages::cipher::{BATCH, Cipher, Op, Work};
 use crate::tables::{SaTable, encap::ESP_IV, sa::FEW_SAS};
 
+/// Packets of one call of the AEAD here, where no other core waits for a part of a burst: what a
+/// kernel begins and ends with is then for more of them.
+const JOBS: usize = 2 * BATCH;
+
 /// Seals.
 #[derive(Default)]
 pub struct EspSeal {
@@ -78,7 +82,7 @@ impl Stage for EspSeal {
 pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnMut(usize, u32)) {
     let mut from = 0;
     let mut work = |batch: &mut [Packet]| {
-        let mut jobs = ArrayVec::<SealJob<'_>, BATCH>::new();
+        let mut jobs = ArrayVec::<SealJob<'_>, JOBS>::new();
         let len = batch.len();
         for (index, packet) in batch.iter_mut().enumerate() {
             // Marks the packet as not sealed; set back when its job exists.
@@ -92,7 +96,7 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
         from += len;
     };
     if sas.outbound_slots() <= FEW_SAS {
-        return packets.chunks_mut(BATCH).for_each(work);
+        return packets.chunks_mut(JOBS).for_each(work);
     }
     work_ahead(packets, &mut &*sas, (2, fetch), |_, group| work(group));
 }

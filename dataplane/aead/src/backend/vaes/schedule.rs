@@ -24,9 +24,6 @@ pub(super) const ROUND_KEYS_MAX: usize = 15;
 #[repr(C, align(64))]
 pub(crate) struct Schedule([Block; POWERS + ROUND_KEYS_MAX]);
 
-/// The schedule of no packet.
-pub(super) static NOTHING: Schedule = Schedule::blank();
-
 impl Schedule {
     /// All zero, to be expanded where it is.
     pub(crate) const fn blank() -> Self {
