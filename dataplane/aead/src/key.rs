@@ -93,15 +93,15 @@ impl Key {
         }
     }
 
-    /// Asks the CPU to fetch what the kernels need of the key for a packet of so many octets: worth
+    /// Asks the CPU to fetch what the kernels need of the key for so many octets of text: worth
     /// it, some packets ahead, where there are so many keys that they do not stay in a cache.
     #[inline]
-    pub fn prefetch(&self, octets: usize) {
+    pub fn prefetch(&self, text_len: usize) {
         match &self.schedule {
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes512(key) => key.prefetch(octets),
+            Schedule::Vaes512(key) => key.prefetch(text_len),
             #[cfg(target_arch = "x86_64")]
-            Schedule::Vaes256(key) => key.prefetch(octets),
+            Schedule::Vaes256(key) => key.prefetch(text_len),
             Schedule::Ring(_) | Schedule::Portable(_) => {}
         }
     }

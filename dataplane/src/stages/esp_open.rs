@@ -26,7 +26,7 @@ use crate::drops::DropReason;
 use crate::engine::message::Event;
 use crate::engine::stage::{Context, Outputs, SaCommand, Stage, Verdict, decide_ahead};
 use crate::packet::{Flags, Meta, Packet};
-use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work};
+use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work, text_len};
 use crate::stages::underlay::PLAIN_LEN;
 use crate::tables::InboundSa;
 use crate::tables::encap::ESP_IV;
@@ -287,7 +287,7 @@ impl EspOpen {
                 let state = self.inbound.get(packet.meta.sa as usize);
                 state.into_iter().for_each(dpdk::prefetch_whole);
             } else if let Some(state) = self.state(packet.meta.sa) {
-                state.fetch(packet.mbuf.len());
+                state.fetch(text_len(packet));
             }
         }
     }

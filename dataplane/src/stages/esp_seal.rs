@@ -7,7 +7,7 @@ use crate::drops::DropReason;
 use crate::engine::stage::{Context, Outputs, Stage, work_ahead};
 use crate::engine::topology::output::esp_seal;
 use crate::packet::{Flags, NONE, Packet};
-use crate::stages::cipher::{BATCH, Cipher, Op, Work};
+use crate::stages::cipher::{BATCH, Cipher, Op, Work, text_len};
 use crate::tables::{SaTable, encap::ESP_IV, sa::FEW_SAS};
 
 /// Packets of one call of the AEAD here, where no other core waits for a part of a burst: what a
@@ -105,7 +105,7 @@ pub(super) fn seal(packets: &mut [Packet], sas: &SaTable, mut unsealed: impl FnM
 fn fetch(sas: &&SaTable, step: usize, packets: &[Packet]) {
     for packet in packets {
         let Some(sa) = sas.outbound(packet.meta.sa) else { continue };
-        if step == 0 { dpdk::prefetch(sa) } else { sa.key.prefetch(packet.mbuf.len()) }
+        if step == 0 { dpdk::prefetch(sa) } else { sa.key.prefetch(text_len(packet)) }
     }
 }
 

@@ -34,10 +34,17 @@ use crate::engine::stage::{Context, Outputs, Stage};
 use crate::packet::Packet;
 use crate::stages::{esp_open, esp_seal};
 use crate::tables::SaTable;
+use crate::tables::encap::{ESP_IV, ICV};
 
 use self::device::{DEVICE_BATCHES, Device, Place};
 
 pub(super) use self::device::Op;
+
+/// Octets that the AEAD seals or opens of an ESP packet: what is between its IV and its ICV.
+#[inline(always)]
+pub(super) fn text_len(packet: &Packet) -> usize {
+    packet.mbuf.len().saturating_sub(usize::from(packet.meta.l4) + ESP_IV + ICV)
+}
 
 /// Packets of one call of the AEAD: enough for a kernel that works across packets.
 pub(super) const BATCH: usize = 64;

@@ -79,11 +79,11 @@ impl Inbound {
             || now >= self.end.tsc
     }
 
-    /// Fetches all that a packet of so many octets needs of what the state leads to.
-    pub(super) fn fetch(&self, octets: usize) {
+    /// Fetches all that a packet with so many octets of text needs of what the state leads to.
+    pub(super) fn fetch(&self, text_len: usize) {
         dpdk::prefetch(&*self.counters);
         self.window.newest().into_iter().for_each(dpdk::prefetch);
-        self.key.prefetch(octets);
+        self.key.prefetch(text_len);
     }
 
     /// Whether a packet came between the addresses of the SA, in UDP where that was agreed. Behind

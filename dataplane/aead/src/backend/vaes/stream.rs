@@ -300,8 +300,8 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         hash
     }
 
-    /// The last round of AES, which crypts the text of a group: of the `FIRST`, position 0 has none,
-    /// and of the last, it may not fill the last vector. Gives the blocks to hash, octets reversed,
+    /// The last round of AES, which crypts the text of a group. Position 0, in the `FIRST`, has
+    /// none, and the last group may end within a vector. Gives the blocks to hash, octets reversed,
     /// and the first vector of what came out.
     #[inline(always)]
     fn last_round<const N: usize, const FIRST: bool>(
