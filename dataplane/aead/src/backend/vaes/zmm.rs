@@ -300,12 +300,14 @@ impl Zmm {
     #[inline(always)]
     pub(super) fn halves(_: Avx512, lower: &[Block], upper: &[Block]) -> Self {
         let (lower, upper) = (&lower[..2], &upper[..2]);
-        // SAFETY: the slices are of 32 octets; AVX, which comes with AVX-512.
-        let (lower, upper) = unsafe {
-            (_mm256_loadu_si256(lower.as_ptr().cast()), _mm256_loadu_si256(upper.as_ptr().cast()))
-        };
+        // SAFETY: the slice is of 32 octets; AVX, which comes with AVX-512.
+        let lower = unsafe { _mm256_loadu_si256(lower.as_ptr().cast()) };
+        // SAFETY: as above.
+        let upper = unsafe { _mm256_loadu_si256(upper.as_ptr().cast()) };
         // SAFETY: AVX-512 F, by the token.
-        Self(unsafe { _mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper) })
+        let lower = unsafe { _mm512_castsi256_si512(lower) };
+        // SAFETY: as above.
+        Self(unsafe { _mm512_inserti64x4::<1>(lower, upper) })
     }
 
     /// Zero but for some octets at the beginning of each half.
