@@ -30,6 +30,7 @@ use crate::stages::cipher::{BATCH, Batch, Cipher, Opened, Work, text_len};
 use crate::stages::underlay::PLAIN_LEN;
 use crate::tables::InboundSa;
 use crate::tables::encap::ESP_IV;
+use crate::tables::sa::FEW_SAS;
 
 use self::inbound::Inbound;
 use self::jobs::{device_op, job};
@@ -37,8 +38,6 @@ use self::payload::{dispatch, gre, plaintext, unwrap};
 
 pub(super) use self::jobs::open;
 
-/// As [`FEW_SAS`](crate::tables::sa::FEW_SAS), but a window belongs to an inbound SA as well.
-const FEW: usize = 512;
 /// Steps in which what belongs to an SA is fetched.
 const FETCHES: usize = 2;
 
@@ -277,7 +276,7 @@ impl EspOpen {
     /// Whether all SAs stay in the second-level cache with what belongs to them: to fetch costs
     /// more there than it saves.
     fn is_small(&self) -> bool {
-        self.inbound.len() <= FEW
+        self.inbound.len() <= FEW_SAS
     }
 
     /// Fetches the states of these packets, then what those lead to.

@@ -36,7 +36,6 @@ const REDIRECTS: (u64, u64) = (500, 100);
 /// Routes.
 #[derive(Default)]
 pub struct Lookup {
-    destinations: Vec<u32>,
     found: Vec<Found>,
     samples: Samples,
 }
@@ -115,13 +114,11 @@ impl Lookup {
     /// Looks all IPv4 destinations of the burst up together, so that cache misses overlap. What is
     /// not IPv4 is looked up as something, and nobody asks for its route.
     fn look_up_v4(&mut self, tables: &Tables, packets: &[Packet]) {
-        self.destinations.clear();
-        self.destinations.extend(packets.iter().map(|packet| packet.meta.destination));
         if self.found.len() < packets.len() {
             self.found.resize(packets.len(), Found::default());
         }
         let found = &mut self.found[..packets.len()];
-        tables.overlay.v4.lookup_burst(&self.destinations, found);
+        tables.overlay.v4.lookup_burst(packets, |packet| packet.meta.destination, found);
     }
 }
 

@@ -128,23 +128,31 @@ impl<A: Address> Fib<A> {
         entry.leaf()
     }
 
-    /// The longest match of each address: `out[i]` is what [`lookup`](Self::lookup) says of
-    /// `addresses[i]`.
+    /// The longest match of each item's address: `out[i]` is what [`lookup`](Self::lookup) says of
+    /// `address(&items[i])`.
     ///
     /// Overlaps the cache misses of the burst. The first level of nodes, where most addresses end,
     /// is taken at once; the few that go deeper follow together, level by level.
     ///
     /// # Panics
     /// If the slices differ in length.
-    pub fn lookup_burst(&self, addresses: &[A], out: &mut [Found]) {
-        assert_eq!(addresses.len(), out.len(), "one result for each address");
-        let (bursts, rest) = addresses.as_chunks::<LANES>();
-        let (out_bursts, out_rest) = out.as_chunks_mut::<LANES>();
-        for (addresses, out) in bursts.iter().zip(out_bursts) {
-            self.lookup_lanes(addresses, out);
+    #[inline]
+    pub fn lookup_burst<T>(&self, items: &[T], address: impl Fn(&T) -> A, out: &mut [Found]) {
+        assert_eq!(items.len(), out.len(), "one result for each address");
+        let mut all = 0;
+        for (out, item) in out.iter_mut().zip(items) {
+            let address = address(item);
+            let mut entry = self.root[address.slice(0, ROOT_BITS)];
+            if entry.is_node() {
+                entry = self.child(entry, address.slice(ROOT_BITS, STRIDE));
+            }
+            *out = Found(entry.0);
+            all |= entry.0;
         }
-        for (address, out) in rest.iter().zip(out_rest) {
-            *out = self.lookup(*address).map_or_else(Found::default, |next| Found(next.0));
+        if Entry(all).is_node() {
+            for (items, out) in items.chunks(LANES).zip(out.chunks_mut(LANES)) {
+                self.lookup_deeper(items, &address, out);
+            }
         }
     }
 
@@ -160,40 +168,24 @@ impl<A: Address> Fib<A> {
         size_of_val(&*self.root) + size_of_val(&*self.lines)
     }
 
-    /// The root and the first level of nodes.
-    #[inline]
-    fn lookup_lanes(&self, addresses: &[A; LANES], out: &mut [Found; LANES]) {
-        let mut all = 0;
-        for (out, address) in out.iter_mut().zip(addresses) {
-            let mut entry = self.root[address.slice(0, ROOT_BITS)];
-            if entry.is_node() {
-                entry = self.child(entry, address.slice(ROOT_BITS, STRIDE));
-            }
-            *out = Found(entry.0);
-            all |= entry.0;
-        }
-        if Entry(all).is_node() {
-            self.lookup_deeper(addresses, out);
-        }
-    }
-
     /// Follows together those lanes of a burst that are still at a node. `deeper` lists them, and
     /// is packed without a branch.
     #[inline(never)]
-    fn lookup_deeper(&self, addresses: &[A; LANES], out: &mut [Found; LANES]) {
+    fn lookup_deeper<T>(&self, items: &[T], address: impl Fn(&T) -> A, out: &mut [Found]) {
         let mut deeper = [0_u8; LANES];
         let mut count = 0;
-        for lane in 0..LANE_COUNT {
+        for (lane, found) in (0..LANE_COUNT).zip(&*out) {
             deeper[count % LANES] = lane;
-            count += usize::from(Entry(out[usize::from(lane)].0).is_node());
+            count += usize::from(Entry(found.0).is_node());
         }
         let mut depth = ROOT_BITS + STRIDE;
         while count > 0 {
             let mut kept = 0;
             for i in 0..count {
                 let lane = deeper[i % LANES];
-                let at = usize::from(lane) % LANES;
-                let entry = self.child(Entry(out[at].0), addresses[at].slice(depth, STRIDE));
+                let at = usize::from(lane);
+                let slot = address(&items[at]).slice(depth, STRIDE);
+                let entry = self.child(Entry(out[at].0), slot);
                 out[at] = Found(entry.0);
                 deeper[kept % LANES] = lane;
                 kept += usize::from(entry.is_node());

@@ -7,11 +7,9 @@ use super::check_protection;
 use crate::addr::Addr;
 use crate::engine::stage::Context;
 use crate::packet::{Flags, Layer, NONE, Packet};
+use crate::tables::sa::FEW_SAS;
 use crate::tables::tunnel::{Remote, Tunnel};
 use crate::tables::{Peer, Tables};
-
-/// SAs that stay in the second-level cache beside what else an SA has there.
-const FEW: usize = 512;
 
 /// Whose the packets of an SA are that have this key, as [`Origin`] has it. They came as they must.
 #[derive(Clone, Copy)]
@@ -43,7 +41,7 @@ impl<'a, 'b> Known<'a, 'b> {
     /// Whether so few SAs and peers are known that to fetch what belongs to them costs more than it
     /// saves: it stays in the second-level cache.
     pub(super) fn is_small(&self, tables: &Tables) -> bool {
-        self.by_sa.len() <= FEW && tables.tunnels.is_small()
+        self.by_sa.len() <= FEW_SAS && tables.tunnels.is_small()
     }
 
     /// The peer that a packet is from, if it came as that peer's packets must.

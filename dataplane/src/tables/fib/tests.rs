@@ -36,7 +36,7 @@ fn index(next: Option<Next>) -> Option<u32> {
 fn check<A: Address>(routes: &[(A, u8, u32)], addresses: &[A]) {
     let fib = fib(routes);
     let mut burst = vec![Found(12_345); addresses.len()];
-    fib.lookup_burst(addresses, &mut burst);
+    fib.lookup_burst(addresses, |address| *address, &mut burst);
     for (&address, next) in addresses.iter().zip(burst) {
         let expected = scan(routes, address);
         assert_eq!(index(fib.lookup(address)), expected, "{address:x?} in {routes:x?}");
@@ -172,7 +172,7 @@ fn bursts_of_every_length() {
 #[test]
 #[should_panic(expected = "one result for each address")]
 fn a_burst_without_room_for_its_results_is_a_bug() {
-    fib::<u32>(&[]).lookup_burst(&[1, 2], &mut [Found::default()]);
+    fib::<u32>(&[]).lookup_burst(&[1, 2], |address| *address, &mut [Found::default()]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn random(state: &mut u64) -> u64 {
 fn compare_with_maps<A: Address + Debug>(routes: &[(A, u8, u32)], addresses: &[A]) {
     let (fib, maps) = (fib(routes), Maps::new(routes));
     let mut burst = vec![Found::default(); addresses.len()];
-    fib.lookup_burst(addresses, &mut burst);
+    fib.lookup_burst(addresses, |address| *address, &mut burst);
     let mut hits = 0;
     for (&address, next) in addresses.iter().zip(burst) {
         let expected = maps.lookup(address);
