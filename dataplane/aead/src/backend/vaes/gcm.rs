@@ -13,6 +13,8 @@
 //! A vector takes the next [`Vector::LANES`] positions. The lengths go behind the last block, if a
 //! lane is left there.
 
+use std::ptr;
+
 use super::ghash::Product;
 use super::schedule::Schedule;
 use super::vector::{Block, Vector};
@@ -29,6 +31,8 @@ pub(super) const BLOCK: usize = 16;
 
 /// Position 0 has counter 1; the last of the longest text does not wrap it.
 const _: () = assert!(BUFFER_LEN_MAX.div_ceil(BLOCK) < u32::MAX as usize);
+/// Most vectors of packets that are done two by two.
+pub(super) const PAIRED_MAX: usize = 2;
 /// Longest text whose counters fit one octet.
 const NARROW_LEN_MAX: usize = (u8::MAX as usize - 1) * BLOCK;
 
@@ -88,6 +92,34 @@ pub(super) fn hash_last<V: Vector>(token: V::Token, key: &Schedule, block: V) ->
     product.reduce(token).reverse_octets()
 }
 
+/// What the lengths of the last packet, or of the last two, added to the tag: the same for all of
+/// one length that follow each other.
+pub(super) struct LengthsHash<V, L> {
+    of: *const Schedule,
+    lengths: Option<L>,
+    hash: V,
+}
+
+impl<V: Vector, L: Copy + PartialEq> LengthsHash<V, L> {
+    #[inline(always)]
+    pub(super) fn nothing(token: V::Token) -> Self {
+        Self { of: ptr::null(), lengths: None, hash: V::zero(token) }
+    }
+
+    /// That of these lengths, if it is known.
+    #[inline(always)]
+    pub(super) fn get(&self, key: &Schedule, lengths: L) -> Option<V> {
+        (ptr::eq(self.of, key) && self.lengths == Some(lengths)).then_some(self.hash)
+    }
+
+    /// Gives it, and keeps it.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, key: &Schedule, lengths: L, hash: V) -> V {
+        *self = Self { of: key, lengths: Some(lengths), hash };
+        hash
+    }
+}
+
 /// A job, sealing or opening, as the kernels see it.
 pub(crate) trait Job<V: Width> {
     const SEAL: bool;
@@ -133,7 +165,7 @@ pub(super) const fn algorithm<const ROUNDS: usize>() -> Algorithm {
 /// What kernel a packet is for, by the length of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// [`Pairs`](super::pair::Pairs), of one vector or two.
+    /// [Two by two](Width::pairs), each of so many vectors.
     Paired(usize),
     /// [`Stream`](super::stream::Stream).
     Streamed,
@@ -144,8 +176,9 @@ pub(crate) enum Shape {
 impl Shape {
     #[inline(always)]
     pub(super) fn of<V: Vector>(text_len: usize) -> Self {
-        if V::PAIRED.contains(&text_len) {
-            Self::Paired(if text_len <= (V::LANES - 1) * BLOCK { 1 } else { 2 })
+        let vectors = (1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES);
+        if vectors <= PAIRED_MAX {
+            Self::Paired(vectors)
         } else if text_len <= NARROW_LEN_MAX {
             Self::Streamed
         } else {

@@ -3,7 +3,8 @@
 //! ```text
 //! run        the jobs of a burst that have one shape, together
 //! gcm        positions of blocks, jobs and their shapes
-//! pair       short packets two by two
+//! pair       short packets two by two, on vectors of 512 bits
+//! abreast    the same on those of 256
 //! stream     longer ones, by groups of four vectors
 //! keys       round keys, kept from packet to packet
 //! ghash      products and their reduction
@@ -45,6 +46,7 @@ use std::mem;
 use std::slice;
 use std::sync::Arc;
 
+use self::abreast::Abreast;
 use self::gcm::{Job, Packet, Shape};
 use self::pair::Pairs;
 use self::schedule::{Expand, Schedule};
@@ -55,6 +57,7 @@ use crate::algorithm::Algorithm;
 use crate::job::{OpenJob, SealJob};
 use crate::key;
 
+mod abreast;
 mod gcm;
 mod ghash;
 mod keys;
@@ -63,6 +66,7 @@ mod schedule;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod twos;
 mod vector;
 mod ymm;
 mod zmm;
@@ -78,12 +82,10 @@ pub(crate) trait Width: Vector {
     /// Does the jobs that are paired, of so many vectors. Gives how many, and the one that had no
     /// other.
     fn pairs<J: Job<Self>, const ROUNDS: usize>(
-        _token: Self::Token,
-        _vectors: usize,
-        _jobs: &mut [J],
-    ) -> (usize, Option<&mut J>) {
-        (0, None)
-    }
+        token: Self::Token,
+        vectors: usize,
+        jobs: &mut [J],
+    ) -> (usize, Option<&mut J>);
 }
 
 impl Width for Zmm {
@@ -113,6 +115,17 @@ impl Width for Ymm {
         match schedule {
             key::Schedule::Vaes256(key) => Some(key),
             _ => None,
+        }
+    }
+
+    fn pairs<J: Job<Self>, const ROUNDS: usize>(
+        token: Self::Token,
+        vectors: usize,
+        jobs: &mut [J],
+    ) -> (usize, Option<&mut J>) {
+        match vectors {
+            1 => Self::run(token, Abreast::<J, ROUNDS, 1>(jobs)),
+            _ => Self::run(token, Abreast::<J, ROUNDS, 2>(jobs)),
         }
     }
 }

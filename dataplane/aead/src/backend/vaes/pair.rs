@@ -15,15 +15,13 @@
 //! J0  A1  A2  A3 | J0  B1  B2  B3 | A4  A5  B4  B5      blocks of text; J0 encrypts the tag
 //! ```
 
-use std::ops::RangeInclusive;
 use std::ptr;
-use std::slice::IterMut;
 
 use super::Zmm;
-use super::gcm::{BLOCK, COUNTERS, Counters, Job, Lengths, Shape, algorithm, hash_last};
+use super::gcm::{BLOCK, COUNTERS, Counters, Job, Lengths, LengthsHash, PAIRED_MAX, hash_last};
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
-use super::schedule::Schedule;
+use super::twos::Twos;
 use super::vector::{Block, Kernel, Vector};
 use super::zmm::Avx512;
 
@@ -32,13 +30,12 @@ const OWN: usize = 48;
 /// Octets of text in half of a vector.
 const HALF: usize = 32;
 
-/// Lengths of text: two vectors at most.
-pub(super) const LENGTHS: RangeInclusive<usize> = 0..=OWN + 2 * HALF;
+const _: () = assert!((PAIRED_MAX * Zmm::LANES - 1) * BLOCK == OWN + 2 * HALF);
 
 /// Counters of the vector that both share.
 static SHARED: Counters<4> = Counters::new([5, 6, 5, 6], BLOCK - 1);
 
-/// Does the jobs that are [paired](Shape::Paired), `VECTORS` for each at most; gives how many. Of
+/// Does the jobs that are [paired](super::gcm::Shape::Paired), `VECTORS` for each at most; gives how many. Of
 /// an odd number, the last is left.
 pub(super) struct Pairs<'a, J, const ROUNDS: usize, const VECTORS: usize>(pub(super) &'a mut [J]);
 
@@ -49,8 +46,8 @@ impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> Kernel<Zmm>
 
     #[inline(always)]
     fn work(self, token: Avx512) -> (usize, Option<&'a mut J>) {
-        let jobs = self.0.iter_mut();
-        let mut pairs = PairsOf::<J, ROUNDS, VECTORS> { jobs, pair: None, odd: None, done: 0 };
+        let twos = Twos::of(self.0);
+        let mut pairs = PairsOf::<J, ROUNDS, VECTORS> { twos, pair: None, done: 0 };
         if VECTORS == 1 {
             pairs.work::<2, true>(token);
             pairs.work::<2, false>(token);
@@ -58,17 +55,15 @@ impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> Kernel<Zmm>
             pairs.work::<3, true>(token);
             pairs.work::<4, false>(token);
         }
-        (pairs.done, pairs.odd)
+        (pairs.done, pairs.twos.odd)
     }
 }
 
 /// Jobs of a burst that are left.
 struct PairsOf<'a, J, const ROUNDS: usize, const VECTORS: usize> {
-    jobs: IterMut<'a, J>,
+    twos: Twos<'a, J, ROUNDS, VECTORS>,
     /// Those that are next, if they were looked at already.
     pair: Option<[&'a mut J; 2]>,
-    /// The one that has no other.
-    odd: Option<&'a mut J>,
     done: usize,
 }
 
@@ -80,7 +75,7 @@ impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> PairsOf<'a, J, 
         let mut kept = Kept::nothing(token);
         let mut before = Hashing::<J, N>::nothing(token);
         let mut hashed = LengthsHash::nothing(token);
-        while let Some([a, b]) = self.pair.take().or_else(|| self.next()) {
+        while let Some([a, b]) = self.pair.take().or_else(|| self.twos.next()) {
             if SAME && !are_joined(a, b) {
                 self.pair = Some([a, b]);
                 break;
@@ -92,29 +87,6 @@ impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> PairsOf<'a, J, 
             self.done += 2;
         }
         before.finish(token);
-    }
-
-    /// The next two jobs.
-    #[inline(always)]
-    fn next(&mut self) -> Option<[&'a mut J; 2]> {
-        let a = self.next_job()?;
-        match self.next_job() {
-            Some(b) => Some([a, b]),
-            None => {
-                self.odd = Some(a);
-                None
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn next_job(&mut self) -> Option<&'a mut J> {
-        loop {
-            let job = self.jobs.next()?;
-            if job.kind() == Some((algorithm::<ROUNDS>(), Shape::Paired(VECTORS))) {
-                return Some(job);
-            }
-        }
     }
 }
 
@@ -243,7 +215,7 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     token: Avx512,
     [job_a, job_b]: [&'a mut J; 2],
     kept: &mut Kept<Zmm>,
-    hashed: &mut LengthsHash,
+    hashed: &mut LengthsHash<Zmm, [Lengths; 2]>,
     before: &mut Hashing<'_, J, N>,
 ) -> Option<Hashing<'a, J, N>> {
     let (a, b) = (job_a.packet()?, job_b.packet()?);
@@ -280,7 +252,15 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     let mut masks = output;
     match N {
         2 => rest[0] = endings(token, lengths).low_lanes(),
-        3 => masks = masks.xor(hashed.of(token, a.key, lengths)),
+        3 => {
+            let hash = match hashed.get(a.key, lengths) {
+                Some(hash) => hash,
+                None => {
+                    hashed.keep(a.key, lengths, hash_last(token, a.key, endings(token, lengths)))
+                }
+            };
+            masks = masks.xor(hash);
+        }
         _ => {
             // Behind a full vector there is no lane for them.
             if behind[0] < Zmm::LANES {
@@ -319,30 +299,6 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
 #[inline(always)]
 fn endings(token: Avx512, [a, b]: [Lengths; 2]) -> Zmm {
     a.block::<Zmm>(token).lower_halves(b.block(token))
-}
-
-/// What the lengths of a pair of one key add to the tags: the same for all of one length.
-struct LengthsHash {
-    of: *const Schedule,
-    lengths: Option<[Lengths; 2]>,
-    hash: Zmm,
-}
-
-impl LengthsHash {
-    #[inline(always)]
-    fn nothing(token: Avx512) -> Self {
-        Self { of: ptr::null(), lengths: None, hash: Zmm::zero(token) }
-    }
-
-    #[inline(always)]
-    fn of(&mut self, token: Avx512, key: &Schedule, lengths: [Lengths; 2]) -> Zmm {
-        if !ptr::eq(self.of, key) || self.lengths != Some(lengths) {
-            self.hash = hash_last(token, key, endings(token, lengths));
-            self.of = key;
-            self.lengths = Some(lengths);
-        }
-        self.hash
-    }
 }
 
 /// The counter blocks of a pair, with the first round keys added.

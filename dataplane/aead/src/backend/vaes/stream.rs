@@ -13,7 +13,9 @@ use std::hint::black_box;
 use std::marker::PhantomData;
 
 use super::Width;
-use super::gcm::{BLOCK, COUNTERS, COUNTERS_SWAPPED, GROUP, Job, Packet, Shape, algorithm};
+use super::gcm::{
+    BLOCK, COUNTERS, COUNTERS_SWAPPED, GROUP, Job, Lengths, LengthsHash, Packet, Shape, algorithm,
+};
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
 use super::schedule::Schedule;
@@ -35,11 +37,12 @@ impl<V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Kernel<V>
         let mut done = 0;
         let mut kept = Kept::nothing(token);
         let mut before = Hashing::nothing(token);
+        let mut hashed = LengthsHash::nothing(token);
         for job in self.jobs {
             if job.kind() != Some((algorithm::<ROUNDS>(), self.shape)) {
                 continue;
             }
-            let now = crypt::<V, J, ROUNDS, WIDE>(token, job, &mut kept, &mut before);
+            let now = crypt::<V, J, ROUNDS, WIDE>(token, job, &mut kept, &mut hashed, &mut before);
             let Some(now) = now else { continue };
             before = now;
             done += 1;
@@ -50,7 +53,7 @@ impl<V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Kernel<V>
 }
 
 /// A packet that is crypted, and what is to be hashed of it still.
-struct Hashing<'a, V, J> {
+pub(super) struct Hashing<'a, V, J> {
     job: Option<&'a mut J>,
     /// The last group, the sum of all before it added.
     blocks: [V; GROUP],
@@ -60,37 +63,77 @@ struct Hashing<'a, V, J> {
     mask: V,
 }
 
-impl<V: Width, J: Job<V>> Hashing<'_, V, J> {
+impl<'a, V: Width, J: Job<V>> Hashing<'a, V, J> {
     /// Of no packet.
     #[inline(always)]
-    fn nothing(token: V::Token) -> Self {
+    pub(super) fn nothing(token: V::Token) -> Self {
         let zero = V::zero(token);
         Self { job: None, blocks: [zero; GROUP], powers: [zero; GROUP], mask: zero }
     }
 
+    /// Of a packet whose last group and mask these are, the lengths not added yet.
+    #[inline(always)]
+    pub(super) fn of(
+        token: V::Token,
+        (schedule, lengths, icv): (&Schedule, Lengths, V),
+        hashed: &mut LengthsHash<V, Lengths>,
+        (mut blocks, mut mask): ([V; GROUP], V),
+    ) -> Self {
+        if !J::SEAL {
+            mask = mask.xor(icv);
+        }
+        // Lanes of the last vector that have a block.
+        let used = match (1 + lengths.blocks()) % V::LANES {
+            0 => {
+                let hash = match hashed.get(schedule, lengths) {
+                    Some(hash) => hash,
+                    None => hashed.keep(schedule, lengths, lengths.hash(token, schedule)),
+                };
+                mask = mask.xor(hash);
+                V::LANES
+            }
+            used => {
+                blocks[GROUP - 1] = blocks[GROUP - 1].with_lane(used, lengths.block(token));
+                used
+            }
+        };
+        let first = schedule.powers((GROUP - 1) * V::LANES + used + 1);
+        let mut powers = blocks;
+        for (powers, blocks) in powers.iter_mut().zip(first.chunks(V::LANES)) {
+            *powers = V::blocks(token, blocks);
+        }
+        Self { job: None, blocks, powers, mask }
+    }
+
+    /// Of this job.
+    #[inline(always)]
+    pub(super) fn with(self, job: &'a mut J) -> Self {
+        Self { job: Some(job), ..self }
+    }
+
     /// What is to be hashed.
     #[inline(always)]
-    fn pending(&self, token: V::Token) -> Pending<'_, V> {
+    pub(super) fn pending(&self, token: V::Token) -> Pending<'_, V> {
         let powers = Powers::Each(self.powers);
         Pending { blocks: self.blocks, powers, product: Product::zero(token) }
     }
 
     /// Hashes the last packet, if there is one.
     #[inline(always)]
-    fn finish(mut self, token: V::Token) {
+    pub(super) fn finish(mut self, token: V::Token) {
         if self.job.is_some() {
             let mut pending = self.pending(token);
             for at in 0..GROUP {
                 pending.add::<GROUP>(token, at);
             }
-            let hash = pending.product.reduce(token);
+            let hash = pending.hash(token);
             self.conclude(hash);
         }
     }
 
     /// Tells the job of its tag.
     #[inline(always)]
-    fn conclude(&mut self, hash: V) {
+    pub(super) fn conclude(&mut self, hash: V) {
         if let Some(job) = self.job.take() {
             job.conclude(hash.sum_lanes().reverse_octets().xor(self.mask));
         }
@@ -104,6 +147,7 @@ fn crypt<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool>(
     token: V::Token,
     job: &'a mut J,
     kept: &mut Kept<V>,
+    hashed: &mut LengthsHash<V, Lengths>,
     before: &mut Hashing<'_, V, J>,
 ) -> Option<Hashing<'a, V, J>> {
     let packet = job.packet()?;
@@ -112,27 +156,8 @@ fn crypt<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool>(
     let (schedule, lengths) = (packet.key, packet.lengths());
     let keys = kept.of::<ROUNDS>(token, schedule);
     let run = Run::<V, J, ROUNDS, WIDE>::new(token, &packet, keys);
-    let (mut blocks, mut mask) = run.text(packet.text, before);
-    if !J::SEAL {
-        mask = mask.xor(icv);
-    }
-    // Lanes of the last vector that have a block.
-    let used = match (1 + lengths.blocks()) % V::LANES {
-        0 => {
-            mask = mask.xor(lengths.hash(token, schedule));
-            V::LANES
-        }
-        used => {
-            blocks[GROUP - 1] = blocks[GROUP - 1].with_lane(used, lengths.block(token));
-            used
-        }
-    };
-    let first = schedule.powers((GROUP - 1) * V::LANES + used + 1);
-    let mut powers = blocks;
-    for (powers, blocks) in powers.iter_mut().zip(first.chunks(V::LANES)) {
-        *powers = V::blocks(token, blocks);
-    }
-    Some(Hashing { job: Some(job), blocks, powers, mask })
+    let crypted = run.text(packet.text, before);
+    Some(Hashing::of(token, (schedule, lengths, icv), hashed, crypted).with(job))
 }
 
 /// Octets of a full group.
@@ -141,7 +166,7 @@ const fn group_len<V: Vector>() -> usize {
 }
 
 /// A group that is crypted, and is to be hashed amid the rounds of the next.
-struct Pending<'a, V> {
+pub(super) struct Pending<'a, V> {
     blocks: [V; GROUP],
     powers: Powers<'a, V>,
     product: Product<V>,
@@ -158,7 +183,7 @@ enum Powers<'a, V> {
 impl<V: Vector> Pending<'_, V> {
     /// Adds the product of vector `at`, if it is of the last `M`, and its powers.
     #[inline(always)]
-    fn add<const M: usize>(&mut self, token: V::Token, at: usize) {
+    pub(super) fn add<const M: usize>(&mut self, token: V::Token, at: usize) {
         if at < GROUP - M {
             return;
         }
@@ -169,13 +194,19 @@ impl<V: Vector> Pending<'_, V> {
         self.product.add(self.blocks[at], powers);
         self.product.pin();
     }
+
+    /// The hash, once all is added.
+    #[inline(always)]
+    pub(super) fn hash(self, token: V::Token) -> V {
+        self.product.reduce(token).pin()
+    }
 }
 
 /// A packet that is under way.
-struct Run<'a, V: Vector, J, const ROUNDS: usize, const WIDE: bool> {
+pub(super) struct Run<'a, V: Vector, J, const ROUNDS: usize, const WIDE: bool> {
     token: V::Token,
     schedule: &'a Schedule,
-    keys: RoundKeys<'a, V, ROUNDS>,
+    pub(super) keys: RoundKeys<'a, V, ROUNDS>,
     nonce: V,
     aad: &'a Block,
     job: PhantomData<J>,
@@ -183,7 +214,11 @@ struct Run<'a, V: Vector, J, const ROUNDS: usize, const WIDE: bool> {
 
 impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, J, ROUNDS, WIDE> {
     #[inline(always)]
-    fn new(token: V::Token, packet: &Packet<'a>, keys: RoundKeys<'a, V, ROUNDS>) -> Self {
+    pub(super) fn new(
+        token: V::Token,
+        packet: &Packet<'a>,
+        keys: RoundKeys<'a, V, ROUNDS>,
+    ) -> Self {
         let nonce = V::broadcast(token, packet.nonce);
         Self { token, schedule: packet.key, keys, nonce, aad: packet.aad, job: PhantomData }
     }
@@ -220,12 +255,7 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         before: &mut Hashing<'_, V, J>,
     ) -> ([V; GROUP], V, &'t mut [u8]) {
         let (head, rest) = text.split_at_mut(text.len().min((N * V::LANES - 1) * BLOCK));
-        let mut state = [self.nonce; N];
-        // Compilers would keep these in registers from packet to packet, and spill round keys.
-        let first = black_box(&COUNTERS).0.chunks(V::LANES);
-        for (state, first) in state.iter_mut().zip(first) {
-            *state = V::blocks(self.token, first).xor3(self.nonce, self.keys.key(0));
-        }
+        let mut state = self.first();
         let hash = self.rounds::<N, GROUP>(&mut state, before.pending(self.token));
         let (blocks, mask) = self.last_round::<N, true>(state, head);
         before.conclude(hash);
@@ -238,10 +268,22 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         (self.group::<M>(counters, second, blocks), mask, rest)
     }
 
+    /// The counter blocks of a packet's first `N` vectors, with the first round key added.
+    #[inline(always)]
+    pub(super) fn first<const N: usize>(&self) -> [V; N] {
+        let mut state = [self.nonce; N];
+        // Compilers would keep these in registers from packet to packet, and spill round keys.
+        let first = black_box(&COUNTERS).0.chunks(V::LANES);
+        for (state, first) in state.iter_mut().zip(first) {
+            *state = V::blocks(self.token, first).xor3(self.nonce, self.keys.key(0));
+        }
+        state
+    }
+
     /// The vectors of the first group as those of a full one: behind zeros, or of five the first
     /// hashed into the second.
     #[inline(always)]
-    fn in_full<const N: usize>(&self, blocks: [V; N]) -> [V; GROUP] {
+    pub(super) fn in_full<const N: usize>(&self, blocks: [V; N]) -> [V; GROUP] {
         let mut full = [V::zero(self.token); GROUP];
         if N > GROUP {
             full.copy_from_slice(&blocks[1..]);
@@ -295,7 +337,7 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
         keys.two_rounds(state, 8);
         pending.add::<M>(token, 3);
         keys.two_rounds(state, 10);
-        let hash = pending.product.reduce(token).pin();
+        let hash = pending.hash(token);
         keys.two_rounds(state, 12);
         hash
     }
@@ -304,45 +346,58 @@ impl<'a, V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Run<'a, V, 
     /// none, and the last group may end within a vector. Gives the blocks to hash, octets reversed,
     /// and the first vector of what came out.
     #[inline(always)]
-    fn last_round<const N: usize, const FIRST: bool>(
+    pub(super) fn last_round<const N: usize, const FIRST: bool>(
         &self,
         state: [V; N],
         mut text: &mut [u8],
     ) -> ([V; N], V) {
         let mut blocks = [V::zero(self.token); N];
         let mut mask = blocks[0];
-        for at in 0..N {
-            let (head, last) = (FIRST && at == 0, at == N - 1);
-            let len = match (last, head) {
-                (true, _) => text.len(),
-                (false, true) => (V::LANES - 1) * BLOCK,
-                (false, false) => V::LANES * BLOCK,
-            };
+        // The last vector apart: with all that a partial one needs, compilers would not unroll.
+        for at in 0..N - 1 {
+            let head = FIRST && at == 0;
+            let len = (V::LANES - usize::from(head)) * BLOCK;
             let (piece, rest) = text.split_at_mut(len);
-            let input = if head {
-                V::load::<BLOCK>(self.token, piece)
-            } else {
-                V::load::<0>(self.token, piece)
-            };
-            // Adding the text to the key is the same as adding it after the round.
-            let output = state[at].aes_last_round(self.keys.key(ROUNDS).xor(input));
             if head {
-                mask = output;
-                output.store::<BLOCK>(piece);
+                (blocks[at], mask) = self.last_round_of::<true, false>(state[at], piece);
             } else {
-                output.store::<0>(piece);
+                (blocks[at], _) = self.last_round_of::<false, false>(state[at], piece);
             }
-            let block = match (J::SEAL, last, head) {
-                (false, ..) => input,
-                (true, false, _) => output,
-                (true, true, true) => output.keep::<BLOCK>(len),
-                (true, true, false) => output.keep::<0>(len),
-            };
-            let block = if head { block.with_low(self.aad) } else { block };
-            blocks[at] = block.reverse_octets();
             text = rest;
         }
+        if FIRST && N == 1 {
+            (blocks[N - 1], mask) = self.last_round_of::<true, true>(state[N - 1], text);
+        } else {
+            (blocks[N - 1], _) = self.last_round_of::<false, true>(state[N - 1], text);
+        }
         (blocks, mask)
+    }
+
+    /// The same of one vector, which may be the one with position 0, or the last, whose text may
+    /// end within.
+    #[inline(always)]
+    fn last_round_of<const HEAD: bool, const LAST: bool>(
+        &self,
+        state: V,
+        text: &mut [u8],
+    ) -> (V, V) {
+        let input =
+            if HEAD { V::load::<BLOCK>(self.token, text) } else { V::load::<0>(self.token, text) };
+        // Adding the text to the key is the same as adding it after the round.
+        let output = state.aes_last_round(self.keys.key(ROUNDS).xor(input));
+        if HEAD {
+            output.store::<BLOCK>(text);
+        } else {
+            output.store::<0>(text);
+        }
+        let block = match (J::SEAL, LAST, HEAD) {
+            (false, ..) => input,
+            (true, false, _) => output,
+            (true, true, true) => output.keep::<BLOCK>(text.len()),
+            (true, true, false) => output.keep::<0>(text.len()),
+        };
+        let block = if HEAD { block.with_low(self.aad) } else { block };
+        (block.reverse_octets(), output)
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the algorithm needs of a vector register, whatever its width.
 
-use std::ops::RangeInclusive;
-
 /// A block of AES and GHASH.
 pub(crate) type Block = [u8; 16];
 
@@ -19,9 +17,6 @@ pub(crate) trait Vector: Copy + 'static {
 
     /// Whether there are registers to [keep round keys](super::keys::Kept) in.
     const KEEPS_KEYS: bool;
-
-    /// Lengths of text for which there is a kernel for two packets at once.
-    const PAIRED: RangeInclusive<usize>;
 
     /// The token, if this CPU has the instructions.
     fn detect() -> Option<Self::Token>;

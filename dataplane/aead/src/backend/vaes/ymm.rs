@@ -5,8 +5,8 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::array;
-use std::ops::RangeInclusive;
 
+use super::gcm::BLOCK;
 use super::vector::{Block, Kernel, Vector};
 
 /// Proof that this CPU has each instruction that this module uses: only [`Ymm::detect`] makes one.
@@ -22,9 +22,6 @@ impl Vector for Ymm {
 
     const LANES: usize = 2;
     const KEEPS_KEYS: bool = false;
-
-    #[expect(clippy::reversed_empty_ranges, reason = "none")]
-    const PAIRED: RangeInclusive<usize> = 1..=0;
 
     fn detect() -> Option<Vaes256> {
         let all = is_x86_feature_detected!("avx2")
@@ -91,7 +88,7 @@ impl Vector for Ymm {
     fn blocks(_: Vaes256, blocks: &[Block]) -> Self {
         let blocks = &blocks[..Self::LANES];
         // SAFETY: the slice is of 32 octets; AVX, by the token.
-        Self(unsafe { _mm256_loadu_si256(blocks.as_ptr().cast()) })
+        Self(unsafe { load(blocks.as_ptr().cast()) })
     }
 
     /// Whole vectors and lanes at once; else words of four octets by a mask, and the rest singly:
@@ -102,7 +99,10 @@ impl Vector for Ymm {
         let start = octets.as_ptr().wrapping_sub(SKIP);
         if SKIP == 0 && octets.len() == 32 {
             // SAFETY: the slice is of 32 octets; AVX, by the token.
-            return Self(unsafe { _mm256_loadu_si256(start.cast()) });
+            return Self(unsafe { load(start.cast()) });
+        }
+        if let (BLOCK, BLOCK, Some(block)) = (SKIP, octets.len(), octets.first_chunk()) {
+            return Self::zero(token).with_lane(1, Self::broadcast(token, block));
         }
         let mask = words::<SKIP>(token, octets.len());
         // SAFETY: the mask is of words of the slice, no others are read; AVX2, by the token.
@@ -124,15 +124,14 @@ impl Vector for Ymm {
             // SAFETY: the slice is of 32 octets; AVX, as there is a vector.
             return unsafe { _mm256_storeu_si256(start.cast(), self.0) };
         }
-        let mask = words::<SKIP>(Vaes256(()), octets.len());
-        // SAFETY: the mask is of words of the slice, no others are written; AVX2.
-        unsafe { _mm256_maskstore_epi32(start.cast(), mask.0, self.0) };
-        let at = (SKIP + octets.len()) / 4;
-        let rest = octets.chunks_exact_mut(4).into_remainder();
-        if !rest.is_empty() {
-            let word = self.word(at).to_le_bytes();
-            rest.copy_from_slice(&word[..rest.len()]);
+        if let (BLOCK, BLOCK, Some(block)) = (SKIP, octets.len(), octets.first_chunk_mut()) {
+            return self.high().store_low(block);
         }
+        // Not by a mask: that takes tens of cycles on CPUs by AMD.
+        let mut all = [0; 32];
+        // SAFETY: the array is of 32 octets; AVX, as there is a vector.
+        unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), self.0) };
+        copy_by_powers(octets, &all[SKIP..SKIP + octets.len()]);
     }
 
     #[inline(always)]
@@ -175,10 +174,8 @@ impl Vector for Ymm {
 
     #[inline(always)]
     fn sum_lanes(self) -> Self {
-        // SAFETY: AVX2, as there is a vector.
-        let high = unsafe { _mm256_extracti128_si256::<1>(self.0) };
         // SAFETY: SSE2, which every x86-64 CPU has.
-        let sum = unsafe { _mm_xor_si128(self.xmm(), high) };
+        let sum = unsafe { _mm_xor_si128(self.xmm(), self.high().xmm()) };
         // SAFETY: AVX, as there is a vector.
         Self(unsafe { _mm256_zextsi128_si256(sum) })
     }
@@ -240,6 +237,43 @@ impl Vector for Ymm {
     }
 }
 
+/// 32 octets from anywhere. Of the usual load compilers make two of 16, for CPUs of 2011.
+///
+/// # Safety
+/// They may be read, and the CPU has AVX.
+#[inline(always)]
+unsafe fn load(start: *const __m256i) -> __m256i {
+    // SAFETY: by the contract.
+    unsafe { _mm256_lddqu_si256(start) }
+}
+
+/// Copies fewer than 32 octets, with a branch for each size and no call.
+#[inline(always)]
+fn copy_by_powers(to: &mut [u8], from: &[u8]) {
+    let (to, from) = copy_chunk::<16>(to, from);
+    let (to, from) = copy_chunk::<8>(to, from);
+    let (to, from) = copy_chunk::<4>(to, from);
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+/// Copies `N` octets if there are so many; gives what is left.
+#[inline(always)]
+fn copy_chunk<'a, 'b, const N: usize>(
+    to: &'a mut [u8],
+    from: &'b [u8],
+) -> (&'a mut [u8], &'b [u8]) {
+    match from.split_first_chunk::<N>() {
+        Some((chunk, from)) => {
+            let (head, to) = to.split_at_mut(N);
+            head.copy_from_slice(chunk);
+            (to, from)
+        }
+        None => (to, from),
+    }
+}
+
 /// Masks are windows on this.
 static ONES_THEN_ZEROS: [u8; 64] = {
     let mut octets = [0; 64];
@@ -280,15 +314,13 @@ impl Ymm {
         Self(unsafe { _mm256_set1_epi32(word.cast_signed()) })
     }
 
-    /// Word number `at`, from 0.
+    /// Lane 1 in lane 0.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "7 at most")]
-    fn word(self, at: usize) -> u32 {
-        let at = Self::words(Vaes256(()), at as u32);
+    fn high(self) -> Self {
         // SAFETY: AVX2, as there is a vector.
-        let first = Self(unsafe { _mm256_permutevar8x32_epi32(self.0, at.0) });
-        // SAFETY: SSE2, which every x86-64 CPU has.
-        unsafe { _mm_cvtsi128_si32(first.xmm()) }.cast_unsigned()
+        let high = unsafe { _mm256_extracti128_si256::<1>(self.0) };
+        // SAFETY: AVX, as there is a vector.
+        Self(unsafe { _mm256_castsi128_si256(high) })
     }
 
     #[inline(always)]

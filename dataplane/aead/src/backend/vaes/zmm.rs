@@ -5,9 +5,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::black_box;
-use std::ops::RangeInclusive;
 
-use super::pair;
 use super::vector::{Block, Kernel, Vector};
 
 /// Proof that this CPU has each instruction that this module uses: only [`Zmm::detect`] makes one.
@@ -50,8 +48,6 @@ impl Vector for Zmm {
 
     const LANES: usize = 4;
     const KEEPS_KEYS: bool = true;
-
-    const PAIRED: RangeInclusive<usize> = pair::LENGTHS;
 
     fn detect() -> Option<Avx512> {
         let all = is_x86_feature_detected!("avx512f")
