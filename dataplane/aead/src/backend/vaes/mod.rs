@@ -4,7 +4,8 @@
 //! run        the jobs of a burst that have one shape, together
 //! gcm        positions of blocks, jobs and their shapes
 //! pair       short packets two by two, on vectors of 512 bits
-//! abreast    the same on those of 256
+//! abreast    the shortest two by two, on those of 256
+//! twos       jobs, two by two
 //! stream     longer ones, by groups of four vectors
 //! keys       round keys, kept from packet to packet
 //! ghash      products and their reduction
@@ -39,6 +40,8 @@
 //!   counts. A stage that fetches all that a burst needs of its SAs has [`Key::prefetch`] for them;
 //! - texts prefetched, a packet ahead: 189 > 199 at 528 octets, all of it the instructions;
 //! - groups of eight vectors: no faster, and dearer below 1000 octets;
+//! - jobs of a mixture put in order by kind before: 104 > 112, though no kernel has to look for its
+//!   own then;
 //! - each lane another packet: as fast with one key and equal lengths only, and round keys would
 //!   have to be put together lane by lane.
 

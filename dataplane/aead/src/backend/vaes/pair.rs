@@ -35,8 +35,8 @@ const _: () = assert!((PAIRED_MAX * Zmm::LANES - 1) * BLOCK == OWN + 2 * HALF);
 /// Counters of the vector that both share.
 static SHARED: Counters<4> = Counters::new([5, 6, 5, 6], BLOCK - 1);
 
-/// Does the jobs that are [paired](super::gcm::Shape::Paired), `VECTORS` for each at most; gives how many. Of
-/// an odd number, the last is left.
+/// Does the jobs that are [paired](super::gcm::Shape::Paired), of `VECTORS` each; gives how many.
+/// Of an odd number, the last is left.
 pub(super) struct Pairs<'a, J, const ROUNDS: usize, const VECTORS: usize>(pub(super) &'a mut [J]);
 
 impl<'a, J: Job<Zmm>, const ROUNDS: usize, const VECTORS: usize> Kernel<Zmm>
