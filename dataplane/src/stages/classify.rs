@@ -77,21 +77,23 @@ fn arrived<const SPREAD: bool>(
 ) {
     let Some(first) = packets.first() else { return };
     let Some(interface) = tables.interfaces.find(first.meta.port, None) else { return };
-    let arrival = Arrival { interface, mac: mac_bits(interface.mac.octets()) };
+    let arrival = Arrival { interface: interface.index, mac: mac_bits(interface.mac.octets()) };
     match interface.role {
         Role::Overlay => {
             from_hosts::<SPREAD>(arrival, packets, verdicts);
         }
         Role::Underlay => {
-            // Most packets that come together are of one kind.
-            match likely_kind(first) {
-                ESP => from_peers::<SPREAD, ESP>(tables, arrival, packets, verdicts),
-                GRE => from_peers::<SPREAD, GRE>(tables, arrival, packets, verdicts),
-                FRAGMENT => from_peers::<SPREAD, FRAGMENT>(tables, arrival, packets, verdicts),
+            // Most packets that come together are of one kind, and to one address.
+            let (kind, ours) = likely(tables, first).unwrap_or((ANY, NOBODYS));
+            let peers = (tables, arrival, ours);
+            match kind {
+                ESP => from_peers::<SPREAD, ESP>(peers, packets, verdicts),
+                GRE => from_peers::<SPREAD, GRE>(peers, packets, verdicts),
+                FRAGMENT => from_peers::<SPREAD, FRAGMENT>(peers, packets, verdicts),
                 _ => {}
             }
             if stage::any_undecided(verdicts) {
-                from_peers::<SPREAD, ANY>(tables, arrival, packets, verdicts);
+                from_peers::<SPREAD, ANY>(peers, packets, verdicts);
             }
         }
     }
@@ -110,10 +112,10 @@ fn kind(ip: &plain::Packet<'_>) -> u16 {
     if ip.is_fragment() { FRAGMENT } else { ip.protocol().0.into() }
 }
 
-/// The kind of what is in a frame, if that is a plain packet.
-fn likely_kind(packet: &Packet) -> u16 {
-    let ip = packet.mbuf.data().get(eth::HEADER_LEN..).and_then(plain::Packet::new);
-    ip.map_or(0, |ip| kind(&ip))
+/// The kind of what is in a frame, and where it is to, if that is a plain packet to us.
+fn likely(tables: &Tables, packet: &Packet) -> Option<(u16, u64)> {
+    let ip = packet.mbuf.data().get(eth::HEADER_LEN..).and_then(plain::Packet::new)?;
+    is_ours(tables, ip.dst()).then(|| (kind(&ip), ip.dst().into()))
 }
 
 /// Fetches where the SAs of packets are found, if they are ESP in plain IPv4.
@@ -129,9 +131,9 @@ fn fetch(tables: &Tables, packets: &[Packet]) {
 
 /// Where a run of packets arrives.
 #[derive(Clone, Copy)]
-struct Arrival<'a> {
+struct Arrival {
     /// The untagged interface of the port.
-    interface: &'a Interface,
+    interface: u16,
     /// Its MAC address, by [`leading_mac`].
     mac: u64,
 }
@@ -150,7 +152,7 @@ fn leading_mac(octets: u64) -> u64 {
 /// with an IPv4 packet without options from an ordinary address. About all others, and whatever is
 /// wrong, [`frame`] decides; of these, if they are to an ordinary address, it would say the same.
 #[inline(always)]
-fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'a>> {
+fn plain(arrival: Arrival, packet: &Packet) -> Option<plain::Packet<'_>> {
     const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
     let data = packet.mbuf.data();
     let link = data.first_chunk::<{ eth::HEADER_LEN + plain::LEN }>()?;
@@ -167,7 +169,7 @@ fn plain<'a>(arrival: Arrival<'_>, packet: &'a Packet) -> Option<plain::Packet<'
 /// Decides about the plain packets of hosts, in a loop of its own.
 #[inline(never)]
 fn from_hosts<const SPREAD: bool>(
-    arrival: Arrival<'_>,
+    arrival: Arrival,
     packets: &mut [Packet],
     verdicts: &mut [stage::Verdict],
 ) {
@@ -176,10 +178,7 @@ fn from_hosts<const SPREAD: bool>(
 
 /// Decides about a plain packet of a host.
 #[inline(always)]
-fn from_host<const SPREAD: bool>(
-    arrival: Arrival<'_>,
-    packet: &mut Packet,
-) -> Option<stage::Verdict> {
+fn from_host<const SPREAD: bool>(arrival: Arrival, packet: &mut Packet) -> Option<stage::Verdict> {
     let ip = plain(arrival, packet).filter(|ip| is_plain_v4(ip.dst()))?;
     let (total_len, destination) = (ip.total_len(), ip.dst());
     let hash = if SPREAD { flow::of_plain(&ip) } else { None };
@@ -187,16 +186,15 @@ fn from_host<const SPREAD: bool>(
     Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
-/// Decides about the plain packets of tunnel peers that are of one kind, in a loop that needs few
-/// registers; or about what such a loop has left, of [`ANY`] kind.
+/// Decides about the plain packets of tunnel peers that are of one kind and to one of our addresses,
+/// in a loop that needs few registers; or about what such a loop has left, of [`ANY`] kind and to
+/// any of them.
 #[inline(never)]
 fn from_peers<const SPREAD: bool, const KIND: u16>(
-    tables: &Tables,
-    arrival: Arrival<'_>,
+    (tables, arrival, mut ours): (&Tables, Arrival, u64),
     packets: &mut [Packet],
     verdicts: &mut [stage::Verdict],
 ) {
-    let mut ours = NOBODYS;
     for (packet, verdict) in packets.iter_mut().zip(verdicts) {
         if (KIND != ANY || *verdict == stage::Verdict::UNDECIDED)
             && let Some(decided) = from_peer::<SPREAD, KIND>(tables, arrival, &mut ours, packet)
@@ -209,12 +207,12 @@ fn from_peers<const SPREAD: bool, const KIND: u16>(
 /// No IPv4 address is this.
 const NOBODYS: u64 = u64::MAX;
 
-/// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which the packet
-/// before was for.
+/// Decides about a plain packet of a tunnel peer. `ours` is that of our addresses which it must be
+/// for; of [`ANY`] kind, the one that the packet before was for.
 #[inline(always)]
 fn from_peer<const SPREAD: bool, const KIND: u16>(
     tables: &Tables,
-    arrival: Arrival<'_>,
+    arrival: Arrival,
     ours: &mut u64,
     packet: &mut Packet,
 ) -> Option<stage::Verdict> {
@@ -231,8 +229,7 @@ fn from_peer<const SPREAD: bool, const KIND: u16>(
     let (total_len, destination) = (ip.total_len(), ip.dst());
     let underlay = underlay::Plain::of(&ip);
     if *ours != u64::from(destination) {
-        let is_local = tables.interfaces.is_underlay_local(Addr::v4(destination));
-        if !is_local || !is_plain_v4(destination) {
+        if KIND != ANY || !is_ours(tables, destination) {
             return None;
         }
         *ours = destination.into();
@@ -249,12 +246,19 @@ fn from_peer<const SPREAD: bool, const KIND: u16>(
     Some(output.into())
 }
 
+/// Whether an ordinary address is one of ours. Not for each packet, and so not in its loop.
+#[cold]
+#[inline(never)]
+fn is_ours(tables: &Tables, destination: u32) -> bool {
+    is_plain_v4(destination) && tables.interfaces.is_underlay_local(Addr::v4(destination))
+}
+
 /// Off with the link-layer header, and with what Ethernet padded behind the packet. It fits, as
 /// `plain::Packet::new` saw.
 #[inline(always)]
-fn settle(packet: &mut Packet, interface: &Interface, total_len: u16, destination: u32) {
+fn settle(packet: &mut Packet, interface: u16, total_len: u16, destination: u32) {
     let _ = packet.mbuf.narrow(eth::HEADER_LEN, total_len.into());
-    packet.meta.interface = interface.index;
+    packet.meta.interface = interface;
     packet.meta.layer = Layer::Ip;
     packet.meta.ether_type = EtherType::IPV4.0;
     packet.meta.destination = destination;

@@ -76,7 +76,8 @@ impl HashIndex {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "what is left of the shift is an index")]
     fn start(&self, hash: u64) -> usize {
-        (hash >> self.shift) as usize & (self.slots.len() - 1)
+        // Below the number of slots: as many bits are left.
+        (hash >> self.shift) as usize
     }
 
     #[inline(always)]
