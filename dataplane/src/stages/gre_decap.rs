@@ -106,7 +106,6 @@ fn plain<'a, const SPREAD: bool>(
 ) -> Option<Verdict> {
     let tables = context.tables;
     let (origin, end) = Origin::of(packet)?;
-    let (tunnel, peer) = known.find(tables, packet, origin)?;
     let data = packet.mbuf.data();
     let inner = plain::Packet::new(data.get(end..)?)?;
     let (src, dst) = (inner.src(), inner.dst());
@@ -120,6 +119,7 @@ fn plain<'a, const SPREAD: bool>(
         return None;
     }
     let (octets, total_len) = (data.len() - end, inner.total_len());
+    let (tunnel, peer) = known.find(tables, packet, origin)?;
     // It fits: `plain::Packet::new` looked.
     let _ = packet.mbuf.narrow(end, total_len.into());
     packet.meta.ether_type = Protocol::IPV4.0;

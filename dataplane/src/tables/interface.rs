@@ -129,7 +129,13 @@ impl Locals<'_> {
     /// Whether `address` is one of them. Of those that are not, most are told by one bit.
     #[inline(always)]
     pub fn contain(self, address: Addr) -> bool {
-        self.filter & filter_bit(address) != 0 && self.list.contains(&address)
+        self.filter & filter_bit(address) != 0 && self.list_has(address)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn list_has(self, address: Addr) -> bool {
+        self.list.contains(&address)
     }
 }
 
