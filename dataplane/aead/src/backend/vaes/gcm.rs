@@ -155,6 +155,14 @@ pub(crate) trait Job<V: Width> {
         self.own_key()?;
         Some((self.key().algorithm(), Shape::of::<V>(self.text_len()?)))
     }
+
+    /// Whether they are these. Looks at the length first, which tells without a look at the key.
+    #[inline(always)]
+    fn is_of(&self, algorithm: Algorithm, shape: Shape) -> bool {
+        self.text_len().is_some_and(|len| Shape::of::<V>(len) == shape)
+            && self.key().algorithm() == algorithm
+            && self.own_key().is_some()
+    }
 }
 
 /// The algorithm that has so many rounds of AES.
@@ -176,9 +184,12 @@ pub(crate) enum Shape {
 impl Shape {
     #[inline(always)]
     pub(super) fn of<V: Vector>(text_len: usize) -> Self {
-        let vectors = (1 + text_len.div_ceil(BLOCK)).div_ceil(V::LANES);
-        if vectors <= PAIRED_MAX {
-            Self::Paired(vectors)
+        // Position 0 has no text.
+        let fits = |vectors: usize| text_len <= (vectors * V::LANES - 1) * BLOCK;
+        if fits(1) {
+            Self::Paired(1)
+        } else if fits(PAIRED_MAX) {
+            Self::Paired(PAIRED_MAX)
         } else if text_len <= NARROW_LEN_MAX {
             Self::Streamed
         } else {

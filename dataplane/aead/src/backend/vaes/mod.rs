@@ -203,11 +203,10 @@ fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(
         Shape::Paired(vectors) => {
             let (done, odd) = V::pairs::<J, ROUNDS>(token, vectors, jobs);
             let Some(odd) = odd else { return done };
-            let jobs = slice::from_mut(odd);
-            done + V::run(token, Stream::<J, ROUNDS, false> { jobs, shape })
+            done + V::run(token, Stream::<J, ROUNDS, false>(slice::from_mut(odd)))
         }
-        Shape::Streamed => V::run(token, Stream::<J, ROUNDS, false> { jobs, shape }),
-        Shape::Jumbo => V::run(token, Stream::<J, ROUNDS, true> { jobs, shape }),
+        Shape::Streamed => V::run(token, Stream::<J, ROUNDS, false>(jobs)),
+        Shape::Jumbo => V::run(token, Stream::<J, ROUNDS, true>(jobs)),
     }
 }
 

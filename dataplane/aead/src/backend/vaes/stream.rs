@@ -21,11 +21,10 @@ use super::keys::{Kept, RoundKeys};
 use super::schedule::Schedule;
 use super::vector::{Block, Kernel, Vector};
 
-/// Does the jobs of a shape; gives how many.
-pub(super) struct Stream<'a, J, const ROUNDS: usize, const WIDE: bool> {
-    pub(super) jobs: &'a mut [J],
-    pub(super) shape: Shape,
-}
+/// Does the jobs that are [streamed](Shape::Streamed), or if `WIDE` the [jumbo](Shape::Jumbo) ones;
+/// gives how many. A job that is alone is known to be for here, even if it has no other to be
+/// paired with.
+pub(super) struct Stream<'a, J, const ROUNDS: usize, const WIDE: bool>(pub(super) &'a mut [J]);
 
 impl<V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Kernel<V>
     for Stream<'_, J, ROUNDS, WIDE>
@@ -38,8 +37,10 @@ impl<V: Width, J: Job<V>, const ROUNDS: usize, const WIDE: bool> Kernel<V>
         let mut kept = Kept::nothing(token);
         let mut before = Hashing::nothing(token);
         let mut hashed = LengthsHash::nothing(token);
-        for job in self.jobs {
-            if job.kind() != Some((algorithm::<ROUNDS>(), self.shape)) {
+        let alone = self.0.len() == 1;
+        let shape = if WIDE { Shape::Jumbo } else { Shape::Streamed };
+        for job in self.0 {
+            if !alone && !job.is_of(algorithm::<ROUNDS>(), shape) {
                 continue;
             }
             let now = crypt::<V, J, ROUNDS, WIDE>(token, job, &mut kept, &mut hashed, &mut before);

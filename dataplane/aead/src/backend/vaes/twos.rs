@@ -39,11 +39,6 @@ impl<'a, J, const ROUNDS: usize, const VECTORS: usize> Twos<'a, J, ROUNDS, VECTO
     where
         J: Job<V>,
     {
-        loop {
-            let job = self.jobs.next()?;
-            if job.kind() == Some((algorithm::<ROUNDS>(), Shape::Paired(VECTORS))) {
-                return Some(job);
-            }
-        }
+        self.jobs.find(|job| job.is_of(algorithm::<ROUNDS>(), Shape::Paired(VECTORS)))
     }
 }
