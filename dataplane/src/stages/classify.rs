@@ -186,9 +186,9 @@ fn from_host<const SPREAD: bool>(arrival: Arrival, packet: &mut Packet) -> Optio
     Some(stage::Verdict::output(overlay(packet, hash, SPREAD)))
 }
 
-/// Decides about the plain packets of tunnel peers that are of one kind and to one of our addresses,
+/// Decides about the plain packets of tunnel peers that are of one kind and to one address of ours,
 /// in a loop that needs few registers; or about what such a loop has left, of [`ANY`] kind and to
-/// any of them.
+/// any of our addresses.
 #[inline(never)]
 fn from_peers<const SPREAD: bool, const KIND: u16>(
     (tables, arrival, mut ours): (&Tables, Arrival, u64),

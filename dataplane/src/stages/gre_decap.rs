@@ -11,7 +11,7 @@ use wire::{IpProto, ip4, ip6, plain};
 
 use crate::addr::Addr;
 use crate::drops::DropReason;
-use crate::engine::stage::{Context, Outputs, Stage, Verdict, decide_ahead, decide_each};
+use crate::engine::stage::{Context, Outputs, Stage, Verdict, decide_each};
 use crate::engine::topology::output::gre_decap;
 use crate::ip::{IpFacts, check_v4, inner_reason, is_plain_v4};
 use crate::packet::{Flags, Layer, NONE, Packet, PuntReason};
@@ -19,7 +19,7 @@ use crate::tables::interface::Locals;
 use crate::tables::tunnel::{Protection, Remote, Tunnel, TunnelMatch};
 use crate::tables::{Peer, Tables};
 
-use self::known::{Known, Origin, Sender};
+use self::known::{Finder, Known, Origin};
 
 /// GRE headers that may follow each other: ours, and two of the users behind it.
 const NESTING_MAX: usize = 3;
@@ -29,9 +29,8 @@ const KEEPALIVE_MAX: usize = 20 + gre::HEADER_LEN_MAX + 8;
 /// Decapsulates.
 #[derive(Default)]
 pub struct GreDecap {
-    /// By the slot of an SA, whom its last packet was from.
-    by_sa: Vec<Sender>,
-    /// The tables that these are of.
+    known: Known,
+    /// The tables that it is of.
     generation: u64,
 }
 
@@ -39,49 +38,70 @@ impl Stage for GreDecap {
     fn run(&mut self, context: &mut Context<'_>, input: &mut Vec<Packet>, out: &mut Outputs) {
         if self.generation != context.tables.generation {
             self.generation = context.tables.generation;
-            self.by_sa.clear();
+            self.known.clear();
         }
         let context = &*context;
-        let mut known = Known::new(&mut self.by_sa);
         out.sort_usual(
             input,
-            &mut known,
-            |known, packets, verdicts| {
-                if known.is_small(context.tables) {
-                    return usual(context, known, packets, verdicts);
-                }
-                let fetch = |known: &&mut Known<'_, '_>, step, group: &[_]| {
-                    known.fetch(context, step, group);
-                };
-                decide_ahead(
-                    packets,
-                    verdicts,
-                    &mut { known },
-                    (2, fetch),
-                    |known, group, verdicts| {
-                        usual(context, known, group, verdicts);
-                    },
-                );
-            },
+            &mut self.known,
+            |known, packets, verdicts| usual(context, known, packets, verdicts),
             |_, packet| decap(context, packet),
         );
     }
 }
 
 /// Decapsulates the usual packets, as [`plain()`] knows them; [`decap`] has the others.
-#[inline(never)]
-fn usual<'a>(
-    context: &Context<'a>,
-    known: &mut Known<'a, '_>,
+fn usual(
+    context: &Context<'_>,
+    known: &mut Known,
     packets: &mut [Packet],
     verdicts: &mut [Verdict],
 ) {
-    let locals = context.tables.interfaces.underlay_locals();
     // The same code each time, so that the usual one does what it needs and no more.
-    if context.spread {
-        decide_each(packets, verdicts, |packet| plain::<true>(context, locals, known, packet));
-    } else {
-        decide_each(packets, verdicts, |packet| plain::<false>(context, locals, known, packet));
+    match (known.is_small(context.tables), context.spread) {
+        (true, false) => each::<false>(context, &mut Finder::new(known), packets, verdicts),
+        (true, true) => each::<true>(context, &mut Finder::new(known), packets, verdicts),
+        (false, spread) => {
+            known.find_all(context, packets);
+            if spread {
+                each_found::<true>(context, known.numbers(), packets, verdicts);
+            } else {
+                each_found::<false>(context, known.numbers(), packets, verdicts);
+            }
+        }
+    }
+}
+
+/// The same one by one.
+#[inline(never)]
+fn each<'a, const SPREAD: bool>(
+    context: &Context<'a>,
+    finder: &mut Finder<'a, '_>,
+    packets: &mut [Packet],
+    verdicts: &mut [Verdict],
+) {
+    let (tables, locals) = (context.tables, context.tables.interfaces.underlay_locals());
+    decide_each(packets, verdicts, |packet| {
+        plain::<SPREAD>(context, locals, packet, |packet, origin| {
+            finder.find(tables, packet, origin)
+        })
+    });
+}
+
+/// The same of packets whose peers were found, and have these numbers.
+#[inline(never)]
+fn each_found<const SPREAD: bool>(
+    context: &Context<'_>,
+    numbers: &[u32],
+    packets: &mut [Packet],
+    verdicts: &mut [Verdict],
+) {
+    let (tables, locals) = (context.tables, context.tables.interfaces.underlay_locals());
+    for ((packet, verdict), number) in packets.iter_mut().zip(verdicts).zip(numbers) {
+        let find = |_: &Packet, _| tables.tunnels.peer(*number);
+        if let Some(decided) = plain::<SPREAD>(context, locals, packet, find) {
+            *verdict = decided;
+        }
     }
 }
 
@@ -94,17 +114,17 @@ struct Header {
     sequence: Option<u32>,
 }
 
-/// Decapsulates what nearly every packet is: from a known peer, with no GRE field but the key, and
-/// a plain IPv4 packet between ordinary addresses in it. None, and nothing changed, for all others
-/// and whatever is wrong: [`decap`] decides, and of these it would do the same.
+/// Decapsulates what nearly every packet is: from a known peer, whom `find` finds, with no GRE
+/// field but the key, and a plain IPv4 packet between ordinary addresses in it. None, and nothing
+/// changed, for all others and whatever is wrong: [`decap`] decides, and of these it would do the
+/// same.
 #[inline(always)]
 fn plain<'a, const SPREAD: bool>(
-    context: &Context<'a>,
+    context: &Context<'_>,
     locals: Locals<'_>,
-    known: &mut Known<'a, '_>,
     packet: &mut Packet,
+    find: impl FnOnce(&Packet, Origin) -> Option<(&'a Tunnel, &'a Peer)>,
 ) -> Option<Verdict> {
-    let tables = context.tables;
     let (origin, end) = Origin::of(packet)?;
     let data = packet.mbuf.data();
     let inner = plain::Packet::new(data.get(end..)?)?;
@@ -119,7 +139,7 @@ fn plain<'a, const SPREAD: bool>(
         return None;
     }
     let (octets, total_len) = (data.len() - end, inner.total_len());
-    let (tunnel, peer) = known.find(tables, packet, origin)?;
+    let (tunnel, peer) = find(packet, origin)?;
     // It fits: `plain::Packet::new` looked.
     let _ = packet.mbuf.narrow(end, total_len.into());
     packet.meta.ether_type = Protocol::IPV4.0;

@@ -24,24 +24,104 @@ impl Sender {
     const UNKNOWN: Sender = Sender { key: u64::MAX, peer: NONE };
 }
 
-/// What earlier packets belonged to.
-pub(super) struct Known<'a, 'b> {
+/// What earlier packets belonged to, and what those of a burst do.
+#[derive(Default)]
+pub(super) struct Known {
+    /// By the slot of an SA, whom its last packet was from.
+    by_sa: Vec<Sender>,
+    /// Of the packets of a burst, the numbers of their peers; [`NONE`] of those that did not come
+    /// as they must.
+    numbers: Vec<u32>,
+}
+
+impl Known {
+    /// Whether so few SAs and peers are known that to find them all [at once](Self::find_all) costs
+    /// more than it saves: they stay in the second-level cache.
+    pub(super) fn is_small(&self, tables: &Tables) -> bool {
+        self.by_sa.len() <= FEW_SAS && tables.tunnels.is_small()
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.by_sa.clear();
+    }
+
+    /// Finds the peers of a burst, and fetches their counters: each step for all packets, so that
+    /// cache misses overlap.
+    pub(super) fn find_all(&mut self, context: &Context<'_>, packets: &[Packet]) {
+        let tunnels = &context.tables.tunnels;
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
+        numbers.extend(packets.iter().map(|packet| {
+            let number = self.likely(context.tables, packet).unwrap_or(NONE);
+            tunnels.prefetch(number);
+            number
+        }));
+        for (packet, number) in packets.iter().zip(&mut numbers) {
+            *number = Origin::of(packet)
+                .and_then(|(origin, _)| self.number(context.tables, packet, origin))
+                .unwrap_or(NONE);
+            if let Some((_, peer)) = tunnels.peer(*number) {
+                dpdk::prefetch(&peer.received[context.core]);
+            }
+        }
+        self.numbers = numbers;
+    }
+
+    /// What was [found](Self::find_all).
+    pub(super) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The number of the peer that a packet is from, without a look at the peer.
+    fn likely(&self, tables: &Tables, packet: &Packet) -> Option<u32> {
+        if packet.meta.layer == Layer::Gre {
+            return self.by_sa.get(packet.meta.sa as usize).map(|sender| sender.peer);
+        }
+        let (origin, _) = Origin::of(packet)?;
+        let (local, remote) = origin.ends(tables, packet)?;
+        tables.tunnels.likely(local, remote, origin.key())
+    }
+
+    /// The number of the peer that a packet is from, if it came as that peer's packets must.
+    #[inline(always)]
+    fn number(&mut self, tables: &Tables, packet: &Packet, origin: Origin) -> Option<u32> {
+        match self.by_sa.get(origin.sa as usize) {
+            Some(sender) if origin.ends == 0 && sender.key == origin.key => Some(sender.peer),
+            _ => self.look_up(tables, packet, origin),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&mut self, tables: &Tables, packet: &Packet, origin: Origin) -> Option<u32> {
+        let (local, remote) = origin.ends(tables, packet)?;
+        let number = tables.tunnels.number(local, remote, origin.key())?;
+        let (_, peer) = tables.tunnels.peer(number)?;
+        check_protection(tables, packet, peer.protection).ok()?;
+        if origin.ends == 0 {
+            let slot = origin.sa as usize;
+            if self.by_sa.len() <= slot {
+                self.by_sa.resize(slot + 1, Sender::UNKNOWN);
+            }
+            self.by_sa[slot] = Sender { key: origin.key, peer: number };
+        }
+        Some(number)
+    }
+}
+
+/// Finds peers one by one.
+pub(super) struct Finder<'a, 'b> {
+    known: &'b mut Known,
     /// Where the packet before was from, of those that came as their peers must.
     origin: Origin,
     /// Whose that is.
     found: Option<(&'a Tunnel, &'a Peer)>,
-    by_sa: &'b mut Vec<Sender>,
 }
 
-impl<'a, 'b> Known<'a, 'b> {
-    pub(super) fn new(by_sa: &'b mut Vec<Sender>) -> Self {
-        Known { origin: Origin::NOWHERE, found: None, by_sa }
-    }
-
-    /// Whether so few SAs and peers are known that to fetch what belongs to them costs more than it
-    /// saves: it stays in the second-level cache.
-    pub(super) fn is_small(&self, tables: &Tables) -> bool {
-        self.by_sa.len() <= FEW_SAS && tables.tunnels.is_small()
+impl<'a, 'b> Finder<'a, 'b> {
+    pub(super) fn new(known: &'b mut Known) -> Self {
+        Finder { known, origin: Origin::NOWHERE, found: None }
     }
 
     /// The peer that a packet is from, if it came as that peer's packets must.
@@ -52,61 +132,12 @@ impl<'a, 'b> Known<'a, 'b> {
         packet: &Packet,
         origin: Origin,
     ) -> Option<(&'a Tunnel, &'a Peer)> {
-        if self.origin == origin {
-            return self.found;
-        }
-        match self.by_sa.get(origin.sa as usize) {
-            Some(sender) if origin.ends == 0 && sender.key == origin.key => {
-                self.found = tables.tunnels.peer(sender.peer);
-                self.origin = origin;
-                self.found
-            }
-            _ => self.find_other(tables, packet),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn find_other(
-        &mut self,
-        tables: &'a Tables,
-        packet: &Packet,
-    ) -> Option<(&'a Tunnel, &'a Peer)> {
-        let (origin, _) = Origin::of(packet)?;
-        let (local, remote) = origin.ends(tables, packet)?;
-        let number = tables.tunnels.number(local, remote, origin.key())?;
-        let (tunnel, peer) = tables.tunnels.peer(number)?;
-        check_protection(tables, packet, peer.protection).ok()?;
-        (self.origin, self.found) = (origin, Some((tunnel, peer)));
-        if origin.ends == 0 {
-            let slot = origin.sa as usize;
-            if self.by_sa.len() <= slot {
-                self.by_sa.resize(slot + 1, Sender::UNKNOWN);
-            }
-            self.by_sa[slot] = Sender { key: origin.key, peer: number };
+        if self.origin != origin {
+            let number = self.known.number(tables, packet, origin)?;
+            self.found = tables.tunnels.peer(number);
+            self.origin = origin;
         }
         self.found
-    }
-
-    /// Fetches the peers of packets, then their counters.
-    pub(super) fn fetch(&self, context: &Context<'_>, step: usize, packets: &[Packet]) {
-        let tunnels = &context.tables.tunnels;
-        for packet in packets {
-            let number = match packet.meta.layer {
-                Layer::Gre => self.by_sa.get(packet.meta.sa as usize).map(|sender| sender.peer),
-                _ if tunnels.is_small() => None,
-                _ => Origin::of(packet).and_then(|(origin, _)| {
-                    let (local, remote) = origin.ends(context.tables, packet)?;
-                    tunnels.likely(local, remote, origin.key())
-                }),
-            };
-            let Some(number) = number else { continue };
-            if step == 0 {
-                tunnels.prefetch(number);
-            } else if let Some((_, peer)) = tunnels.peer(number) {
-                dpdk::prefetch(&peer.received[context.core]);
-            }
-        }
     }
 }
 

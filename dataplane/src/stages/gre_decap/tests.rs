@@ -197,20 +197,23 @@ proptest! {
 
 /// The shortcut, for the first packet that there ever was.
 fn plain_of_none_before(context: &Context<'_>, packet: &mut Packet) -> Option<Verdict> {
-    plain_of(context, &mut Known::new(&mut Vec::new()), packet)
+    plain_of(context, &mut Finder::new(&mut Known::default()), packet)
 }
 
 fn plain_of<'a>(
     context: &Context<'a>,
-    known: &mut Known<'a, '_>,
+    finder: &mut Finder<'a, '_>,
     packet: &mut Packet,
 ) -> Option<Verdict> {
-    plain::<true>(context, context.tables.interfaces.underlay_locals(), known, packet)
+    let mut verdicts = [Verdict::UNDECIDED];
+    each::<true>(context, finder, std::slice::from_mut(packet), &mut verdicts);
+    Some(verdicts[0]).filter(|verdict| *verdict != Verdict::UNDECIDED)
 }
 
 proptest! {
     /// What is known of the packets before makes no difference to what becomes of one, be they from
-    /// other SAs, of which one has another profile and one is gone, with other keys, or in clear.
+    /// other SAs, of which one has another profile and one is gone, with other keys, or in clear;
+    /// nor does it whether their peers are found one by one or at once.
     #[test]
     fn what_is_known_of_others_does_not_matter(
         packets in proptest::collection::vec((0u32..4, 0u8..3, any::<bool>()), 1..20),
@@ -225,8 +228,9 @@ proptest! {
         tables.sas = Arc::new(SaTable::new([sa(0, 1), sa(1, 1), sa(2, 2)], []));
         let mut events = Vec::new();
         let context = context(&tables, &mut events);
-        let mut by_sa = Vec::new();
-        let mut known = Known::new(&mut by_sa);
+        let (mut known, mut at_once) = (Known::default(), Known::default());
+        let mut finder = Finder::new(&mut known);
+        let (mut verdicts, mut burst) = (Vec::new(), Vec::new());
         for (slot, key, clear) in packets {
             let flags = if key == 0 { 0 } else { 0x20 };
             let case = Case { flags, key: KEY - 1 + u32::from(key), ..usual() };
@@ -242,11 +246,20 @@ proptest! {
                 packet
             };
             let (mut one, mut other) = (arrive(), arrive());
-            let decided = plain_of(&context, &mut known, &mut one);
+            let decided = plain_of(&context, &mut finder, &mut one);
             prop_assert_eq!(decided, plain_of_none_before(&context, &mut other));
             prop_assert_eq!(decided.is_some(), !clear && slot < 2 && key < 2);
             prop_assert_eq!(format!("{:?}", one.meta), format!("{:?}", other.meta));
+            verdicts.push(decided.unwrap_or(Verdict::UNDECIDED));
+            burst.push(arrive());
         }
+        // Twice, as whom SAs are of is known the second time.
+        for _ in 0..2 {
+            at_once.find_all(&context, &burst);
+        }
+        let mut found = vec![Verdict::UNDECIDED; burst.len()];
+        each_found::<true>(&context, at_once.numbers(), &mut burst, &mut found);
+        prop_assert_eq!(found, verdicts);
     }
 }
 
