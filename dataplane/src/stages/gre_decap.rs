@@ -127,6 +127,7 @@ fn plain<'a, const SPREAD: bool>(
 ) -> Option<Verdict> {
     let (origin, end) = Origin::of(packet)?;
     let data = packet.mbuf.data();
+    let (tunnel, peer) = find(packet, origin)?;
     let inner = plain::Packet::new(data.get(end..)?)?;
     let (src, dst) = (inner.src(), inner.dst());
     let ordinary = inner.verify_checksum()
@@ -139,7 +140,6 @@ fn plain<'a, const SPREAD: bool>(
         return None;
     }
     let (octets, total_len) = (data.len() - end, inner.total_len());
-    let (tunnel, peer) = find(packet, origin)?;
     // It fits: `plain::Packet::new` looked.
     let _ = packet.mbuf.narrow(end, total_len.into());
     packet.meta.ether_type = Protocol::IPV4.0;

@@ -88,13 +88,23 @@ impl Known {
     fn number(&mut self, tables: &Tables, packet: &Packet, origin: Origin) -> Option<u32> {
         match self.by_sa.get(origin.sa as usize) {
             Some(sender) if origin.ends == 0 && sender.key == origin.key => Some(sender.peer),
-            _ => self.look_up(tables, packet, origin),
+            _ => self.look_up(tables, packet, origin.ends, origin.key, origin.sa),
         }
     }
 
+    /// Of an [`Origin`] in pieces: whole, it would be written to memory for each packet, in case
+    /// that this is called.
     #[cold]
     #[inline(never)]
-    fn look_up(&mut self, tables: &Tables, packet: &Packet, origin: Origin) -> Option<u32> {
+    fn look_up(
+        &mut self,
+        tables: &Tables,
+        packet: &Packet,
+        ends: u64,
+        key: u64,
+        sa: u32,
+    ) -> Option<u32> {
+        let origin = Origin { ends, key, sa };
         let (local, remote) = origin.ends(tables, packet)?;
         let number = tables.tunnels.number(local, remote, origin.key())?;
         let (_, peer) = tables.tunnels.peer(number)?;
