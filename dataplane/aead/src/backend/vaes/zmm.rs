@@ -245,7 +245,7 @@ impl Vector for Zmm {
     }
 }
 
-/// What a [`pair`] of packets needs.
+/// What a [pair](super::pair) of packets needs.
 impl Zmm {
     /// The upper half of the lanes of `other`, the others as they are.
     #[inline(always)]
