@@ -97,12 +97,11 @@ fn each_found<const SPREAD: bool>(
     verdicts: &mut [Verdict],
 ) {
     let (tables, locals) = (context.tables, context.tables.interfaces.underlay_locals());
-    for ((packet, verdict), number) in packets.iter_mut().zip(verdicts).zip(numbers) {
-        let find = |_: &Packet, _| tables.tunnels.peer(*number);
-        if let Some(decided) = plain::<SPREAD>(context, locals, packet, find) {
-            *verdict = decided;
-        }
-    }
+    let mut numbers = numbers.iter();
+    decide_each(packets, verdicts, |packet| {
+        let number = numbers.next()?;
+        plain::<SPREAD>(context, locals, packet, |_, _| tables.tunnels.peer(*number))
+    });
 }
 
 /// Facts of the GRE header.

@@ -13,7 +13,7 @@ use crate::tables::{Peer, Tables};
 
 /// Whose the packets of an SA are that have this key, as [`Origin`] has it. They came as they must.
 #[derive(Clone, Copy)]
-pub(super) struct Sender {
+struct Sender {
     key: u64,
     /// The number of the peer.
     peer: u32,

@@ -57,7 +57,6 @@ fn crypt<'a, V: Width, J: Job<V>, const ROUNDS: usize, const N: usize>(
 ) -> Option<[Hashing<'a, V, J>; 2]> {
     let (a, b) = (job_a.packet()?, job_b.packet()?);
     let lengths = [a.lengths(), b.lengths()];
-    // Before the texts are written: a load waits for a masked store that spans its place.
     let icvs = [V::low(token, a.icv), V::low(token, b.icv)];
     let keys = [RoundKeys::in_memory(token, a.key), RoundKeys::in_memory(token, b.key)];
     let run_a = Run::<V, J, ROUNDS, false>::new(token, &a, keys[0]);

@@ -59,7 +59,7 @@ impl Packet<'_> {
 /// Octets of text and AAD.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lengths {
-    pub(super) text: usize,
+    text: usize,
     aad: usize,
 }
 
@@ -69,27 +69,28 @@ impl Lengths {
     pub(super) fn blocks(self) -> usize {
         self.text.div_ceil(BLOCK)
     }
+}
 
-    /// What GHASH takes in the end, its octets reversed, in each lane.
-    #[inline(always)]
-    pub(super) fn block<V: Vector>(self, token: V::Token) -> V {
-        let bits = |octets: usize| 8 * octets as u64;
-        V::pair(token, bits(self.text), bits(self.aad))
-    }
+/// What GHASH takes in the end: the lengths of a packet, or of two.
+pub(super) trait Ending<V: Vector>: Copy + PartialEq {
+    /// The block, its octets reversed, in each lane of its packet.
+    fn block(self, token: V::Token) -> V;
 
-    /// What they add to the tag, if they are not hashed with other blocks.
+    /// What it adds to the tag, in each lane, if it is not hashed with other blocks.
     #[inline(always)]
-    pub(super) fn hash<V: Vector>(self, token: V::Token, key: &Schedule) -> V {
-        hash_last(token, key, self.block(token))
+    fn hash(self, token: V::Token, key: &Schedule) -> V {
+        let mut product = Product::zero(token);
+        product.add(self.block(token), V::broadcast(token, key.h()));
+        product.reduce(token).reverse_octets()
     }
 }
 
-/// What the last block adds to the tag, in each lane.
-#[inline(always)]
-pub(super) fn hash_last<V: Vector>(token: V::Token, key: &Schedule, block: V) -> V {
-    let mut product = Product::zero(token);
-    product.add(block, V::broadcast(token, key.h()));
-    product.reduce(token).reverse_octets()
+impl<V: Vector> Ending<V> for Lengths {
+    #[inline(always)]
+    fn block(self, token: V::Token) -> V {
+        let bits = |octets: usize| 8 * octets as u64;
+        V::pair(token, bits(self.text), bits(self.aad))
+    }
 }
 
 /// What the lengths of the last packet, or of the last two, added to the tag: the same for all of
@@ -100,23 +101,21 @@ pub(super) struct LengthsHash<V, L> {
     hash: V,
 }
 
-impl<V: Vector, L: Copy + PartialEq> LengthsHash<V, L> {
+impl<V: Vector, L: Ending<V>> LengthsHash<V, L> {
     #[inline(always)]
     pub(super) fn nothing(token: V::Token) -> Self {
         Self { of: ptr::null(), lengths: None, hash: V::zero(token) }
     }
 
-    /// That of these lengths, if it is known.
+    /// That of these lengths.
     #[inline(always)]
-    pub(super) fn get(&self, key: &Schedule, lengths: L) -> Option<V> {
-        (ptr::eq(self.of, key) && self.lengths == Some(lengths)).then_some(self.hash)
-    }
-
-    /// Gives it, and keeps it.
-    #[inline(always)]
-    pub(super) fn keep(&mut self, key: &Schedule, lengths: L, hash: V) -> V {
-        *self = Self { of: key, lengths: Some(lengths), hash };
-        hash
+    pub(super) fn of(&mut self, token: V::Token, key: &Schedule, lengths: L) -> V {
+        if !ptr::eq(self.of, key) || self.lengths != Some(lengths) {
+            self.hash = lengths.hash(token, key);
+            self.of = key;
+            self.lengths = Some(lengths);
+        }
+        self.hash
     }
 }
 

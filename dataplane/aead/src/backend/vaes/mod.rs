@@ -50,7 +50,7 @@ use std::slice;
 use std::sync::Arc;
 
 use self::abreast::Abreast;
-use self::gcm::{Job, Packet, Shape};
+use self::gcm::{Job, PAIRED_MAX, Packet, Shape};
 use self::pair::Pairs;
 use self::schedule::{Expand, Schedule};
 use self::stream::Stream;
@@ -84,9 +84,8 @@ pub(crate) trait Width: Vector {
 
     /// Does the jobs that are paired, of so many vectors. Gives how many, and the one that had no
     /// other.
-    fn pairs<J: Job<Self>, const ROUNDS: usize>(
+    fn pairs<J: Job<Self>, const ROUNDS: usize, const VECTORS: usize>(
         token: Self::Token,
-        vectors: usize,
         jobs: &mut [J],
     ) -> (usize, Option<&mut J>);
 }
@@ -100,15 +99,11 @@ impl Width for Zmm {
         }
     }
 
-    fn pairs<J: Job<Self>, const ROUNDS: usize>(
+    fn pairs<J: Job<Self>, const ROUNDS: usize, const VECTORS: usize>(
         token: Self::Token,
-        vectors: usize,
         jobs: &mut [J],
     ) -> (usize, Option<&mut J>) {
-        match vectors {
-            1 => Self::run(token, Pairs::<J, ROUNDS, 1>(jobs)),
-            _ => Self::run(token, Pairs::<J, ROUNDS, 2>(jobs)),
-        }
+        Self::run(token, Pairs::<J, ROUNDS, VECTORS>(jobs))
     }
 }
 
@@ -121,15 +116,11 @@ impl Width for Ymm {
         }
     }
 
-    fn pairs<J: Job<Self>, const ROUNDS: usize>(
+    fn pairs<J: Job<Self>, const ROUNDS: usize, const VECTORS: usize>(
         token: Self::Token,
-        vectors: usize,
         jobs: &mut [J],
     ) -> (usize, Option<&mut J>) {
-        match vectors {
-            1 => Self::run(token, Abreast::<J, ROUNDS, 1>(jobs)),
-            _ => Self::run(token, Abreast::<J, ROUNDS, 2>(jobs)),
-        }
+        Self::run(token, Abreast::<J, ROUNDS, VECTORS>(jobs))
     }
 }
 
@@ -201,7 +192,10 @@ fn run_rounds<V: Width, J: Job<V>, const ROUNDS: usize>(
 ) -> usize {
     match shape {
         Shape::Paired(vectors) => {
-            let (done, odd) = V::pairs::<J, ROUNDS>(token, vectors, jobs);
+            let (done, odd) = match vectors {
+                1 => V::pairs::<J, ROUNDS, 1>(token, jobs),
+                _ => V::pairs::<J, ROUNDS, PAIRED_MAX>(token, jobs),
+            };
             let Some(odd) = odd else { return done };
             done + V::run(token, Stream::<J, ROUNDS, false>(slice::from_mut(odd)))
         }

@@ -18,7 +18,7 @@
 use std::ptr;
 
 use super::Zmm;
-use super::gcm::{BLOCK, COUNTERS, Counters, Job, Lengths, LengthsHash, PAIRED_MAX, hash_last};
+use super::gcm::{BLOCK, COUNTERS, Counters, Ending, Job, Lengths, LengthsHash, PAIRED_MAX};
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
 use super::twos::Twos;
@@ -251,16 +251,8 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     let behind = if N == 2 { [0; 2] } else { [blocks[0] - OWN / BLOCK, blocks[1] - OWN / BLOCK] };
     let mut masks = output;
     match N {
-        2 => rest[0] = endings(token, lengths).low_lanes(),
-        3 => {
-            let hash = match hashed.get(a.key, lengths) {
-                Some(hash) => hash,
-                None => {
-                    hashed.keep(a.key, lengths, hash_last(token, a.key, endings(token, lengths)))
-                }
-            };
-            masks = masks.xor(hash);
-        }
+        2 => rest[0] = lengths.block(token).low_lanes(),
+        3 => masks = masks.xor(hashed.of(token, a.key, lengths)),
         _ => {
             // Behind a full vector there is no lane for them.
             if behind[0] < Zmm::LANES {
@@ -295,10 +287,14 @@ fn crypt<'a, J: Job<Zmm>, const ROUNDS: usize, const N: usize, const SAME: bool>
     Some(Hashing { jobs: Some([job_a, job_b]), pending, masks })
 }
 
-/// The blocks of lengths, in the lower lanes of A, in the upper ones of B.
-#[inline(always)]
-fn endings(token: Avx512, [a, b]: [Lengths; 2]) -> Zmm {
-    a.block::<Zmm>(token).lower_halves(b.block(token))
+/// In the lower lanes of A, in the upper ones of B.
+impl Ending<Zmm> for [Lengths; 2] {
+    #[inline(always)]
+    fn block(self, token: Avx512) -> Zmm {
+        let [a, b] = self;
+        let [a, b]: [Zmm; 2] = [a.block(token), b.block(token)];
+        a.lower_halves(b)
+    }
 }
 
 /// The counter blocks of a pair, with the first round keys added.

@@ -14,7 +14,8 @@ use std::marker::PhantomData;
 
 use super::Width;
 use super::gcm::{
-    BLOCK, COUNTERS, COUNTERS_SWAPPED, GROUP, Job, Lengths, LengthsHash, Packet, Shape, algorithm,
+    BLOCK, COUNTERS, COUNTERS_SWAPPED, Ending, GROUP, Job, Lengths, LengthsHash, Packet, Shape,
+    algorithm,
 };
 use super::ghash::Product;
 use super::keys::{Kept, RoundKeys};
@@ -86,11 +87,7 @@ impl<'a, V: Width, J: Job<V>> Hashing<'a, V, J> {
         // Lanes of the last vector that have a block.
         let used = match (1 + lengths.blocks()) % V::LANES {
             0 => {
-                let hash = match hashed.get(schedule, lengths) {
-                    Some(hash) => hash,
-                    None => hashed.keep(schedule, lengths, lengths.hash(token, schedule)),
-                };
-                mask = mask.xor(hash);
+                mask = mask.xor(hashed.of(token, schedule, lengths));
                 V::LANES
             }
             used => {
